@@ -1,0 +1,128 @@
+"""Everything that can be configured, read once from ``PASSERELLE_*`` variables or a file, and checked at start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+__all__ = ["DmpSettings", "InsiSettings", "MssSettings", "Settings"]
+
+
+class _Group(BaseModel):
+    model_config = {"extra": "forbid", "frozen": True}
+
+
+class DmpSettings(_Group):
+    """Where the DMP is and how to speak to it; every value of an environment, none built in."""
+
+    base_url: str = Field("", description="https://{host}/si-dmp-server/v2/services, without a path after it.")
+    trust: Path | None = Field(None, description="PEM of the authorities the server's certificate must come from.")
+    auth_certificate: Path | None = Field(None, description="Structure certificate for TLS, PEM or PKCS#12.")
+    auth_key: Path | None = None
+    sign_certificate: Path | None = Field(None, description="Structure signature certificate (VIHF and sets).")
+    sign_key: Path | None = None
+    source_id: str = Field("1.2.250.1.999.9", description="OID of the sending system (XDS sourceId).")
+    lps_name: str = "PASSERELLE"
+    lps_version: str = "0.1"
+    lps_id: str = "0001"
+    homologation_id: str = Field("TEST-0000", description="LPS_ID_HOMOLOGATION_DMP, given by the CNDA.")
+    vihf_version: Literal["3.0", "4.0"] = "3.0"
+    set_signature: Literal["sha1", "sha256"] = Field("sha1", description="Algorithm of the submission-set signature.")
+    after_lost_answer: Literal["ask", "resend_same_set"] = "ask"
+    check_status: bool = Field(True, description="Ask the DMP whether the record is open before feeding (TD0.2).")
+    timeout_seconds: float = 12.0
+    max_document_bytes: int = 5 * 1024 * 1024
+    max_set_bytes: int = 10 * 1024 * 1024
+    concurrency: int = 8
+
+
+class InsiSettings(_Group):
+    """Where the INSi teleservice is."""
+
+    url: str = ""
+    trust: Path | None = None
+    certificate: Path | None = Field(None, description="ORG AUTH_CLI certificate whose CN is INSI-AUTO.")
+    key: Path | None = None
+    idam: str = Field("TEST-IDAM", description="CNDA authorisation number of the software.")
+    software: str = "PASSERELLE"
+    sender: str = Field("1290099887", description="Emetteur: structure identifier of the certificate.")
+    timeout_seconds: float = 10.0
+    max_calls: int = 6
+    max_age_days: int = Field(365 * 3, description="An INS checked longer ago is verified again before feeding.")
+    remap_test_authority: bool = Field(
+        False, description="Answers of the qualification platform under .8/.9 are kept under the test authority .10."
+    )
+
+
+class MssSettings(_Group):
+    """The operator's servers and the mailbox that sends."""
+
+    smtp_host: str = ""
+    smtp_port: int = 587
+    trust: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    auth: Literal["none", "external", "plain"] = "none"
+    mailbox: str = Field("", description="Applicative mailbox: envelope sender and From.")
+    label: str = Field("Passerelle", description="Sender label people see.")
+    nil: str = Field("TEST-NIL", description="X-MSS-NIL: product reference.")
+    white_list: tuple[str, ...] = Field((), description="Domains mail may go to; empty refuses all mail.")
+    white_list_file: Path | None = None
+    timeout_seconds: float = 12.0
+    max_message_bytes: int = 10 * 1024 * 1024
+    send_unqualified: bool = Field(
+        False, description="Mail professionals about an unqualified identity (X-MSS-INS: N)."
+    )
+    concurrency: int = 4
+
+
+class Settings(BaseSettings):
+    """The gateway's settings; a nested one is ``PASSERELLE_DMP__BASE_URL``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PASSERELLE_", env_nested_delimiter="__", env_file=None, extra="ignore", frozen=True
+    )
+
+    environment: Literal["test", "production"] = "test"
+    base_url: str = "http://127.0.0.1:8800"
+    data_dir: Path = Path("passerelle-data")
+    database_url: str = Field(
+        "", description="sqlite:///file or postgresql+psycopg://...; a file in data_dir if empty."
+    )
+    master_key: Path | None = Field(None, description="File of 32 random bytes that wraps the tenants' keys.")
+    token_key: Path | None = Field(None, description="PEM of the key that signs access tokens.")
+    token_seconds: int = 300
+    hold_days: int = Field(90, description="A delivery held longer expires.")
+    lease_seconds: float = 30.0
+    max_attempts: int = 8
+    retry_first_seconds: float = 1.0
+    retry_cap_seconds: float = 900.0
+    max_body_bytes: int = 20 * 1024 * 1024
+    max_pending: int = Field(50_000, description="Deliveries not ended above which new documents get a 503.")
+    pool_processes: int = Field(1, description="Processes that convert, check and render.")
+    workers_inside: bool = Field(True, description="serve runs the workers too (always so on SQLite).")
+    poll_seconds: float = 0.5
+    seal_seconds: float = 0.5
+    allow_private_webhooks: bool = Field(False, description="Webhooks to loopback and private addresses (sandbox).")
+    dmp: DmpSettings = DmpSettings()
+    insi: InsiSettings = InsiSettings()
+    mss: MssSettings = MssSettings()
+    console_secret: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _checked(self) -> Self:
+        if self.environment == "production":
+            for name, value in (("dmp.base_url", self.dmp.base_url), ("insi.url", self.insi.url)):
+                if value.startswith("http://"):
+                    raise ValueError(f"{name} must be https in production")
+            if self.allow_private_webhooks:
+                raise ValueError("allow_private_webhooks is for the sandbox only")
+        return self
+
+    @property
+    def store_url(self) -> str:
+        """The database, by default a SQLite file in ``data_dir``."""
+        return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'passerelle.db'}"
