@@ -1,0 +1,174 @@
+"""Patients as a tenant knows them: one identity a local file, its status, its INS, and what may be done with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Row, select, update
+
+from gateway.ids import new_id
+from gateway.store.tables import identities, oppositions
+from gateway.vault import Vault
+from mappings.document.people import IdentityStatus, Patient
+
+__all__ = ["Identity", "load", "lookup_key", "object_to", "opposed", "remember", "save"]
+
+#: How sure each status is: a later document never lowers what is known.
+_RANK = {
+    IdentityStatus.PROVISIONAL: 0,
+    IdentityStatus.RETRIEVED: 1,
+    IdentityStatus.VALIDATED: 1,
+    IdentityStatus.QUALIFIED: 2,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """A patient's identity as the gateway holds it for one tenant."""
+
+    id: str
+    tenant: str
+    patient: Patient
+    former: tuple[dict[str, Any], ...]  #: matricules no longer in force, with the reason
+    checked_at: datetime | None
+    version: int
+
+    @property
+    def qualified(self) -> bool:
+        """True when the INS may leave."""
+        return self.patient.qualified
+
+
+def lookup_key(patient: Patient) -> str:
+    """The text whose keyed hash finds a patient again: the first local identifier, else INS, else traits."""
+    if patient.identifiers:
+        first = patient.identifiers[0]
+        return f"local|{first.root}|{first.extension or ''}"
+    if patient.ins:
+        return f"ins|{patient.ins.authority}|{patient.ins.value}"
+    traits = (patient.birth_name, patient.first_given_name, patient.sex, patient.birth_date, patient.birth_place)
+    return "traits|" + "|".join(str(t or "").casefold() for t in traits)
+
+
+def _read(vault: Vault, row: Row[Any]) -> Identity:
+    content = orjson.loads(vault.open(row.tenant_id, row.sealed, row.id))
+    return Identity(
+        id=row.id,
+        tenant=row.tenant_id,
+        patient=Patient.model_validate(content["patient"]),
+        former=tuple(content["former"]),
+        checked_at=row.checked_at,
+        version=row.version,
+    )
+
+
+def load(connection: Connection, vault: Vault, identity_id: str) -> Identity:
+    """The identity of an id; :class:`KeyError` when unknown."""
+    row = connection.execute(select(identities).where(identities.c.id == identity_id)).first()
+    if row is None:
+        raise KeyError(identity_id)
+    return _read(vault, row)
+
+
+def _columns(vault: Vault, identity: Identity, now: datetime) -> dict[str, Any]:
+    content = {"patient": identity.patient.model_dump(mode="json", exclude_none=True), "former": identity.former}
+    return {
+        "status": str(identity.patient.status),
+        "attributes": list(identity.patient.attributes),
+        "sealed": vault.seal(identity.tenant, orjson.dumps(content), identity.id),
+        "has_ins": identity.patient.ins is not None,
+        "checked_at": identity.checked_at,
+        "version": identity.version,
+        "updated_at": now,
+    }
+
+
+def remember(
+    connection: Connection, vault: Vault, tenant: str, patient: Patient, checked_at: datetime | None, now: datetime
+) -> Identity:
+    """Find the identity of a patient just received, or make it.
+
+    What the sender states replaces what is held when it is at least as sure; a sender less sure than the gateway
+    (a document written before the INS was found) leaves the identity as it is.
+    """
+    lookup = vault.lookup(tenant, lookup_key(patient))
+    row = connection.execute(
+        select(identities).where(identities.c.tenant_id == tenant, identities.c.lookup == lookup)
+    ).first()
+    if row is None:
+        identity = Identity(
+            id=new_id("idt", now), tenant=tenant, patient=patient, former=(), checked_at=checked_at, version=1
+        )
+        values = _columns(vault, identity, now)
+        connection.execute(
+            identities.insert().values(id=identity.id, tenant_id=tenant, lookup=lookup, created_at=now, **values)
+        )
+        return identity
+    held = _read(vault, row)
+    same_person = _traits(held.patient) == _traits(patient)
+    if same_person and _RANK[patient.status] < _RANK[held.patient.status]:
+        return held
+    if same_person and patient == held.patient:
+        return held
+    return save(
+        connection,
+        vault,
+        Identity(
+            id=held.id,
+            tenant=tenant,
+            patient=patient,
+            former=held.former if same_person else (*held.former, *_dropped(held, "traits_changed", now)),
+            checked_at=checked_at or (held.checked_at if same_person else None),
+            version=held.version,
+        ),
+        now,
+    )
+
+
+def _traits(patient: Patient) -> tuple[str | None, ...]:
+    return (patient.birth_name, patient.first_given_name, str(patient.sex), patient.birth_date, patient.birth_place)
+
+
+def _dropped(held: Identity, reason: str, now: datetime) -> tuple[dict[str, Any], ...]:
+    if held.patient.ins is None:
+        return ()
+    return ({"ins": held.patient.ins.model_dump(mode="json"), "reason": reason, "at": now.isoformat()},)
+
+
+def save(connection: Connection, vault: Vault, identity: Identity, now: datetime) -> Identity:
+    """Keep a changed identity; refuses (:class:`RuntimeError`) when another change came between."""
+    changed = Identity(
+        id=identity.id,
+        tenant=identity.tenant,
+        patient=identity.patient,
+        former=identity.former,
+        checked_at=identity.checked_at,
+        version=identity.version + 1,
+    )
+    done = connection.execute(
+        update(identities)
+        .where(identities.c.id == identity.id, identities.c.version == identity.version)
+        .values(**_columns(vault, changed, now))
+    )
+    if done.rowcount != 1:
+        raise RuntimeError("the identity changed meanwhile")
+    return changed
+
+
+def opposed(connection: Connection, identity_id: str, scope: str) -> bool:
+    """True when the patient objected to this kind of sending (``dmp`` or ``mss``)."""
+    return (
+        connection.execute(
+            select(oppositions.c.at).where(oppositions.c.identity_id == identity_id, oppositions.c.scope == scope)
+        ).first()
+        is not None
+    )
+
+
+def object_to(connection: Connection, identity_id: str, scope: str, by: str, now: datetime) -> None:
+    """Note that a patient objects to a kind of sending."""
+    if not opposed(connection, identity_id, scope):
+        connection.execute(oppositions.insert().values(identity_id=identity_id, scope=scope, at=now, by=by))

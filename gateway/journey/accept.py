@@ -1,0 +1,249 @@
+"""Taking a document in charge: document, deliveries, history and ledger rows in one transaction, then a receipt.
+
+A receipt is a promise: it is given only after the commit, and each delivery it names ends in exactly one of the end
+states of :mod:`gateway.journey.states`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Row, func, select
+
+from gateway import identities
+from gateway.ids import new_id
+from gateway.journey.record import cause_of, note
+from gateway.journey.states import ENDED, CauseCode, Delivery
+from gateway.journey.tally import tally_submission
+from gateway.problems import Busy, Conflict, rule
+from gateway.services.intake import Intake
+from gateway.store import blobs
+from gateway.store.tables import deliveries, documents, idempotency
+from gateway.vault import Vault
+from mappings.document.people import Patient
+from mappings.document.values import moment_key
+
+__all__ = ["Accepted", "Request", "accept", "replay"]
+
+KEY_REUSED = rule(
+    "API-IDEM-002",
+    "Cette clé d'idempotence a déjà servi pour un autre contenu.",
+    "This idempotency key already served for another content.",
+    "Utilisez une clé neuve pour un nouveau contenu.",
+    "Use a fresh key for a new content.",
+)
+ID_REUSED = rule(
+    "API-IDEM-003",
+    "Un autre document porte déjà cet identifiant unique.",
+    "Another document already has this unique identifier.",
+    "Donnez un nouvel identifiant, ou envoyez une nouvelle version qui remplace la première.",
+    "Give a new identifier, or send a new version that replaces the first.",
+)
+TOO_MANY = rule(
+    "API-LOAD-001",
+    "Trop de documents attendent déjà.",
+    "Too many documents are waiting already.",
+    "Recommencez après le délai indiqué.",
+    "Try again after the delay given.",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Who sends what, for whom, and where it should go."""
+
+    tenant: str
+    client: str
+    actor: dict[str, Any]
+    intake: Intake
+    body_mac: str
+    idempotency_key: str | None
+    to_dmp: bool = True
+    recipients: tuple[dict[str, Any], ...] = ()  #: {"address", "kind"}
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The document taken in charge, or the one taken earlier under the same key or id."""
+
+    document_id: str
+    replayed: bool
+
+
+def replay(connection: Connection, client: str, key: str, body_mac: str) -> Accepted | None:
+    """What the same key gave before; raises :class:`Conflict` (422) when it served another content."""
+    row = connection.execute(
+        select(idempotency).where(idempotency.c.client_id == client, idempotency.c.key == key)
+    ).first()
+    if row is None or row.document_id is None:
+        return None
+    if row.body_mac != body_mac:
+        raise Conflict([KEY_REUSED.finding("Idempotency-Key")], slug="idempotency-key-reused", status=422)
+    return Accepted(document_id=row.document_id, replayed=True)
+
+
+def accept(
+    connection: Connection, vault: Vault, request: Request, *, now: datetime, hold_days: int, max_pending: int
+) -> Accepted:
+    """Keep a document and its deliveries in the caller's transaction."""
+    intake = request.intake
+    if request.idempotency_key is not None:
+        earlier = replay(connection, request.client, request.idempotency_key, request.body_mac)
+        if earlier is not None:
+            return earlier
+    known = connection.execute(
+        select(documents.c.id, documents.c.client_id, documents.c.model).where(
+            documents.c.tenant_id == request.tenant, documents.c.unique_id == intake.unique_id
+        )
+    ).first()
+    if known is not None:
+        if known.model != vault.address(request.tenant, intake.model):
+            raise Conflict([ID_REUSED.finding("/id")], slug="unique-id-reused")
+        _remember_key(connection, request, known.id, now)
+        return Accepted(document_id=known.id, replayed=True)
+    pending = connection.execute(
+        select(func.count()).select_from(deliveries).where(deliveries.c.ended_at.is_(None))
+    ).scalar_one()
+    if pending >= max_pending:
+        raise Busy([TOO_MANY.finding("")], retry_after=30)
+
+    patient = Patient.model_validate(orjson.loads(intake.model)["patient"])
+    checked = moment_key(patient.ins_checked_on) if patient.ins_checked_on else None
+    identity = identities.remember(connection, vault, request.tenant, patient, checked, now)
+    document_id = new_id("doc", now)
+    connection.execute(
+        documents.insert().values(
+            id=document_id,
+            tenant_id=request.tenant,
+            client_id=request.client,
+            kind=intake.kind,
+            type_code=intake.type_code,
+            type_system=intake.type_system,
+            unique_id=intake.unique_id,
+            set_id=intake.set_id,
+            version_number=intake.version_number,
+            replaces=intake.replaces,
+            form=intake.form,
+            state="accepted",
+            identity_id=identity.id,
+            actor=request.actor,
+            model=blobs.put(connection, vault, request.tenant, intake.model, now),
+            cda=blobs.put(connection, vault, request.tenant, intake.cda, now),
+            cda_qualified=intake.cda_qualified,
+            fhir=blobs.put(connection, vault, request.tenant, intake.fhir, now),
+            pdf=blobs.put(connection, vault, request.tenant, intake.pdf, now) if intake.pdf else None,
+            loss=intake.loss,
+            warnings=[{"fr": f.as_json("fr"), "en": f.as_json("en")} for f in intake.warnings],
+            visibility=list(intake.visibility),
+            acted_at=moment_key(intake.acted_at),
+            received_at=now,
+            updated_at=now,
+        )
+    )
+    by = f"client:{request.client}"
+    note(connection, at=now, tenant=request.tenant, document=document_id, to="accepted", by=by)
+    document = connection.execute(select(documents).where(documents.c.id == document_id)).one()
+    rank = int(now.timestamp() * 1_000_000)
+    if request.to_dmp:
+        held = not identity.qualified
+        _deliver(connection, vault, document, "dmp", rank, now, by, held=held, hold_days=hold_days)
+    professional = [r for r in request.recipients if r.get("kind") != "citizen"]
+    citizen = [r for r in request.recipients if r.get("kind") == "citizen"]
+    # A patient's message is never the professionals' one (mss.md 2.6).
+    for offset, group in enumerate((professional, citizen), start=1):
+        if group:
+            held = group is citizen and not identity.qualified
+            content = {"recipients": group, **request.options}
+            _deliver(
+                connection,
+                vault,
+                document,
+                "mss",
+                rank + offset,
+                now,
+                by,
+                held=held,
+                hold_days=hold_days,
+                request=content,
+            )
+    _remember_key(connection, request, document_id, now)
+    return Accepted(document_id=document_id, replayed=False)
+
+
+def _deliver(
+    connection: Connection,
+    vault: Vault,
+    document: Row[Any],
+    destination: str,
+    rank: int,
+    now: datetime,
+    by: str,
+    *,
+    held: bool,
+    hold_days: int,
+    request: dict[str, Any] | None = None,
+) -> None:
+    cause = cause_of(CauseCode.IDENTITY_NOT_QUALIFIED) if held else None
+    state = Delivery.HELD if held else Delivery.QUEUED
+    delivery_id = new_id("dlv", now)
+    connection.execute(
+        deliveries.insert().values(
+            id=delivery_id,
+            tenant_id=document.tenant_id,
+            document_id=document.id,
+            destination=destination,
+            action="feed",
+            rank=rank,
+            lineage=document.set_id,
+            state=str(state),
+            reason=cause.code if cause else None,
+            cause_fr=cause.text.fr if cause else None,
+            cause_en=cause.text.en if cause else None,
+            fix_fr=cause.fix.fr if cause else None,
+            fix_en=cause.fix.en if cause else None,
+            recipients=len(request["recipients"]) if request else 0,
+            request=blobs.put(connection, vault, document.tenant_id, orjson.dumps(request), now) if request else None,
+            # A held delivery is looked at at once too: the INSi may complete the identity by itself.
+            next_attempt_at=now,
+            expires_at=now + timedelta(days=hold_days) if held else None,
+            created_at=now,
+            updated_at=now,
+        )
+    )
+    note(
+        connection,
+        at=now,
+        tenant=document.tenant_id,
+        document=document.id,
+        delivery=delivery_id,
+        to=str(state),
+        by=by,
+        cause=cause,
+    )
+    delivery = connection.execute(select(deliveries).where(deliveries.c.id == delivery_id)).one()
+    tally_submission(connection, vault, document, delivery, now)
+
+
+def _remember_key(connection: Connection, request: Request, document_id: str, now: datetime) -> None:
+    if request.idempotency_key is None:
+        return
+    blobs.insert_ignore(
+        connection,
+        idempotency,
+        {
+            "client_id": request.client,
+            "key": request.idempotency_key,
+            "tenant_id": request.tenant,
+            "body_mac": request.body_mac,
+            "document_id": document_id,
+            "created_at": now,
+        },
+    )
+
+
+#: Deliveries that still have something to do.
+OPEN = tuple(str(state) for state in Delivery if state not in ENDED)

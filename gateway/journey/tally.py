@@ -1,0 +1,126 @@
+"""What the journey tells the ledger: one entry for each delivery taken in charge and one for its end.
+
+Entries carry codes, keyed hashes and instants only: never a trait, an address or a content.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from gateway import __version__, identities
+from gateway.feeds.entry import LedgerEntry, entry_id, lineage_ref, opaque_hash
+from gateway.feeds.ledger import record
+from gateway.journey.states import Delivery
+from gateway.store.tables import tenants
+from gateway.vault import Vault
+
+__all__ = ["tally", "tally_submission"]
+
+_KIND = {"dmp": "dmp.document", "mss": "mss.message"}
+
+#: What an end of a delivery is called in the ledger (incentives note, 6.1). A mail that our operator took is
+#: *submitted*: only a notification of its delivery makes it *delivered*.
+_STATE = {
+    ("dmp", Delivery.ACKNOWLEDGED): "accepted",
+    ("dmp", Delivery.REFUSED): "rejected",
+    ("dmp", Delivery.DEAD_LETTER): "abandoned",
+    ("dmp", Delivery.EXPIRED): "expired",
+    ("dmp", Delivery.WITHDRAWN): "withdrawn",
+    ("mss", Delivery.ACKNOWLEDGED): "submitted",
+    ("mss", Delivery.REFUSED): "rejected",
+    ("mss", Delivery.DEAD_LETTER): "abandoned",
+    ("mss", Delivery.EXPIRED): "expired",
+    ("mss", Delivery.WITHDRAWN): "withdrawn",
+}
+
+#: Authorities of test and demonstration identities (ins-identity.md 1.3): counted apart.
+_TEST_AUTHORITIES = frozenset({"1.2.250.1.213.1.4.10", "1.2.250.1.213.1.4.11"})
+
+
+def _common(connection: Connection, vault: Vault, document: Row[Any], now: datetime) -> dict[str, Any]:
+    identity = identities.load(connection, vault, document.identity_id)
+    patient = identity.patient
+    structure = connection.execute(
+        select(tenants.c.structure_id).where(tenants.c.id == document.tenant_id)
+    ).scalar_one_or_none()
+    person = str(document.actor.get("id") or "")
+    specialty = (document.actor.get("specialty") or {}).get("code", "")
+    profession = specialty.removeprefix("G15_").split("/")[0] or None
+    return {
+        "recorded_at": now,
+        "occurred_at": document.acted_at,
+        "submitted_at": document.received_at,
+        # PS_IdNat of a person known nationally is 8 and the RPPS.
+        "actor_rpps": person[1:] if len(person) == 12 and person.startswith("8") else person or None,
+        "actor_profession": profession,
+        "actor_role": "professional",
+        "structure_finess": structure[1:] if structure and structure.startswith("1") and len(structure) == 10 else None,
+        "siret": structure[1:] if structure and structure.startswith("3") and len(structure) == 15 else None,
+        "software_id": "passerelle",
+        "software_version": __version__,
+        "test": bool(patient.ins and patient.ins.authority in _TEST_AUTHORITIES),
+        "ins_status": str(patient.status),
+        "lineage_ref": lineage_ref(set_id=document.set_id, unique_id=document.unique_id),
+        "version_no": document.version_number,
+        "unique_id_hash": opaque_hash("unique-id", document.unique_id),
+        "content_digest": document.model,
+        "doc_type": document.type_code,
+        "doc_type_system": document.type_system,
+        "doc_format": "structured" if document.kind != "report" else "pdf",
+    }
+
+
+def tally_submission(
+    connection: Connection, vault: Vault, document: Row[Any], delivery: Row[Any], now: datetime
+) -> None:
+    """Enter that a document was taken in charge for the DMP."""
+    if delivery.destination != "dmp":
+        return
+    record(
+        connection,
+        document.tenant_id,
+        LedgerEntry(
+            entry_id=entry_id("gateway", delivery.id, 1, "submitted"),
+            kind=_KIND[delivery.destination],
+            state="submitted",
+            **_common(connection, vault, document, now),
+        ),
+    )
+
+
+def tally(
+    connection: Connection,
+    vault: Vault,
+    document: Row[Any],
+    delivery: Row[Any],
+    to: Delivery,
+    reason: str | None,
+    receipt: dict[str, Any] | None,
+    now: datetime,
+) -> None:
+    """Enter the end of a delivery, in the transaction of that end."""
+    state = _STATE[(delivery.destination, to)]
+    common = _common(connection, vault, document, now)
+    if to is Delivery.ACKNOWLEDGED:
+        common["accepted_at"] = now
+        common["target_receipt"] = (receipt or {}).get("reference")
+    else:
+        common["reason"] = reason
+    if delivery.destination == "mss":
+        common["recipients"] = delivery.recipients
+        common["recipient_class"] = (receipt or {}).get("recipientClass")
+    record(
+        connection,
+        document.tenant_id,
+        LedgerEntry(
+            # A dead letter sent again is another outcome of the same delivery: the fence tells them apart.
+            entry_id=entry_id("gateway", delivery.id, max(1, delivery.fence), state),
+            attempt=max(1, delivery.fence),
+            kind=_KIND[delivery.destination],
+            state=state,
+            **common,
+        ),
+    )

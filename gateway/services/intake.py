@@ -1,0 +1,286 @@
+"""Reading, converting and checking what a caller sends, all at once: pure CPU work, run in the process pool.
+
+Nothing here keeps or sends anything: bytes in, an :class:`Intake` out, or an :class:`IntakeRefused` with every fault.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from conformance.verdict import Finding, Severity
+from gateway.problems import rule
+from gateway.services.faults import findings_of
+from mappings import document as hub
+from mappings.document.people import Professional
+from mappings.loss import LossReport
+from security.errors import Unreadable, UnsafeInput
+
+__all__ = ["Form", "Intake", "IntakeOptions", "IntakeRefused", "convert"]
+
+Form = Literal["json", "fhir", "cda"]
+
+UNREADABLE = rule(
+    "DOC-READ-001",
+    "Le contenu ne peut pas être lu.",
+    "The content cannot be read.",
+    "Envoyez un document bien formé, en UTF-8, sans DOCTYPE, dans la limite de taille.",
+    "Send a well-formed document, in UTF-8, without DOCTYPE, within the size limit.",
+)
+CLINICAL_LOSS = rule(
+    "DOC-LOSS-001",
+    "Un élément clinique du document serait perdu.",
+    "A clinical part of the document would be lost.",
+    "Corrigez cet élément, ou acceptez la perte avec allowLoss.",
+    "Correct this part, or accept the loss with allowLoss.",
+)
+NO_IDENTIFIER = rule(
+    "DOC-IDENT-001",
+    "Le patient n'a ni INS qualifiée ni identifiant local.",
+    "The patient has neither a qualified INS nor a local identifier.",
+    "Donnez l'identifiant local du patient (IPP) avec l'OID de votre structure.",
+    "Give the patient's local identifier (IPP) with your structure's OID.",
+    "cda-header.md 4",
+)
+ROOT_ONLY = rule(
+    "DOC-IDENT-002",
+    "L'identifiant du document doit être un OID seul.",
+    "The document's identifier must be an OID alone.",
+    "Donnez l'OID dans root, sans extension.",
+    "Give the OID in root, without extension.",
+    "cda-header.md 2, row 4",
+)
+
+
+class IntakeRefused(Exception):
+    """The document was refused; every fault found is in ``findings``."""
+
+    def __init__(self, findings: list[Finding], *, unreadable: bool = False) -> None:
+        self.findings = findings
+        self.unreadable = unreadable
+        super().__init__(", ".join(sorted({f.code for f in findings})))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.findings, self.unreadable)
+
+
+def _rebuild(findings: list[Finding], unreadable: bool) -> IntakeRefused:
+    return IntakeRefused(findings, unreadable=unreadable)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeOptions:
+    """What the caller and the gateway say beside the bytes."""
+
+    environment: Literal["test", "production"] = "test"
+    allow_loss: bool = False
+    fresh_oid: str = ""  #: unique id for a document that brings none
+    now: str = ""  #: RFC 3339, for a PDF made here
+    max_document_bytes: int = 5 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """A document read, written in both forms and checked."""
+
+    form: Form
+    kind: str
+    model: bytes  #: the hub model as JSON
+    cda: bytes
+    cda_qualified: bool  #: the CDA carries the INS
+    fhir: bytes
+    pdf: bytes | None
+    unique_id: str
+    brought_id: bool
+    set_id: str
+    version_number: int
+    replaces: str | None
+    type_code: str
+    type_system: str
+    acted_at: str
+    visibility: tuple[str, ...]
+    authors: tuple[dict[str, Any], ...]
+    loss: dict[str, Any]
+    warnings: tuple[Finding, ...] = field(default=())
+
+
+def convert(body: bytes, form: Form, options: IntakeOptions) -> Intake:
+    """Read a document, write it as CDA and FHIR, and check both.
+
+    Raises :class:`IntakeRefused` with every fault found, each with its place in the bytes sent.
+    """
+    document, loss, warnings = _read(body, form, options)
+    document, brought = _with_ids(document, options)
+    findings = [*warnings, *_identity(document, options)]
+    refuse(findings)
+
+    from mappings import cda, fhir
+
+    pdf = _pdf(document, options)
+    try:
+        written = cda.write(document, pdf=pdf)
+    except cda.CdaError as exc:
+        raise IntakeRefused([exc.finding]) from exc
+    qualified = document.patient.qualified
+    data = written.data
+    if form == "cda" and qualified:
+        # A caller's own CDA is relayed as it is, canonical so that the bytes sent are the bytes signed (dmp.md 5).
+        from security.xml import CDA_LIMITS, canonical, parse
+
+        data = canonical(parse(body, CDA_LIMITS))
+    else:
+        loss = loss + written.loss
+    bundle = fhir.write(document)
+    loss = loss + bundle.loss
+    if loss.refuses and not options.allow_loss:
+        findings += [
+            CLINICAL_LOSS.finding(item.place, found=item.name or None)
+            for item in loss.items
+            if item.clinical and item.fate == "lost"
+        ]
+    findings += _conformance(data)
+    refuse(findings)
+
+    import orjson
+
+    main = document.acts[0]
+    return Intake(
+        form=form,
+        kind=document.kind,
+        model=document.model_dump_json(exclude_none=True).encode(),
+        cda=data,
+        cda_qualified=qualified,
+        fhir=orjson.dumps(bundle.bundle),
+        pdf=pdf,
+        unique_id=document.id.root,
+        brought_id=brought,
+        set_id=_ii(document.set_id),
+        version_number=document.version_number,
+        replaces=document.replaces.id.root if document.replaces else None,
+        type_code=document.type.code,
+        type_system=document.type.system,
+        acted_at=main.period.start,
+        visibility=tuple(sorted(document.visibility.codes)),
+        authors=tuple(_actor(a.professional) for a in document.authors if a.professional),
+        loss=loss.as_json(),
+        warnings=tuple(f for f in findings if f.severity is not Severity.ERROR),
+    )
+
+
+def refuse(findings: list[Finding]) -> None:
+    """Raise when any finding is an error."""
+    if any(f.severity is Severity.ERROR for f in findings):
+        raise IntakeRefused(findings)
+
+
+def _read(body: bytes, form: Form, options: IntakeOptions) -> tuple[Any, LossReport, list[Finding]]:
+    try:
+        if form == "json":
+            from security import json as hard_json
+
+            value = hard_json.loads(body, max_bytes=options.max_document_bytes * 4)
+            return hub.load(value), LossReport(), []
+        if form == "fhir":
+            from mappings import fhir
+            from security import json as hard_json
+
+            value = hard_json.loads(body, max_bytes=options.max_document_bytes * 4)
+            try:
+                reading = fhir.read(value)
+            except fhir.FhirError as exc:
+                raise IntakeRefused(list(exc.findings)) from exc
+            return reading.document, reading.loss, list(reading.findings)
+        from mappings import cda
+
+        try:
+            read = cda.read(body)
+        except cda.CdaError as exc:
+            raise IntakeRefused([exc.finding]) from exc
+        return read.document, read.loss, list(read.findings)
+    except ValidationError as exc:
+        raise IntakeRefused(list(findings_of(exc))) from None
+    except Unreadable as exc:
+        found = UNREADABLE.finding("", found=f"{exc.code} {exc.found}", expected=exc.expected, line=exc.line)
+        raise IntakeRefused([found], unreadable=True) from None
+    except UnsafeInput as exc:
+        found = UNREADABLE.finding("", found=f"{exc.code} {exc.found}", expected=exc.expected, line=exc.line)
+        raise IntakeRefused([found], unreadable=True) from None
+
+
+def _with_ids(document: Any, options: IntakeOptions) -> tuple[Any, bool]:
+    from mappings.document.people import Identifier
+
+    brought = document.id is not None
+    if brought and document.id.extension is not None:
+        raise IntakeRefused([ROOT_ONLY.finding("/id/extension")])
+    if not document.patient.qualified and not document.patient.identifiers:
+        raise IntakeRefused([NO_IDENTIFIER.finding("/patient/identifiers")])
+    changes: dict[str, Any] = {}
+    if not brought:
+        changes["id"] = Identifier(root=options.fresh_oid)
+    if document.set_id is None:
+        changes["set_id"] = document.id or changes["id"]
+    return (document.model_copy(update=changes) if changes else document), brought
+
+
+def _identity(document: Any, options: IntakeOptions) -> list[Finding]:
+    from conformance.identity import check_identity
+
+    patient = document.patient
+    return list(
+        check_identity(
+            matricule=patient.ins.value if patient.ins else None,
+            oid=patient.ins.authority if patient.ins else None,
+            environment=options.environment,
+            birth_name=patient.birth_name,
+            first_given_name=patient.first_given_name,
+            given_names=patient.given_names,
+            sex=str(patient.sex),
+            birth_date=patient.birth_date,
+            birth_place=patient.birth_place,
+            status=str(patient.status),
+            attributes=tuple(patient.attributes),
+        ).findings
+    )
+
+
+def _pdf(document: Any, options: IntakeOptions) -> bytes | None:
+    """The printed form a document must or may carry: the caller's, else one made here for a prescription."""
+    if document.kind == "report":
+        return bytes(document.content) if document.media_type == "application/pdf" else None
+    own = getattr(document, "pdf", None)
+    if own:
+        return bytes(own)
+    if document.kind == "prescription":
+        from mappings.rendering import pdf
+
+        return pdf.render_pdf(document)
+    return None
+
+
+def _conformance(data: bytes) -> list[Finding]:
+    try:
+        from conformance.cda import check
+    except ImportError:
+        return []
+    return list(check(data).findings)
+
+
+def _ii(identifier: Any) -> str:
+    return identifier.root if identifier.extension is None else f"{identifier.root}^{identifier.extension}"
+
+
+def _actor(professional: Professional) -> dict[str, Any]:
+    """What the ledger and the VIHF need of a professional; never a patient's datum."""
+    organization = professional.organization
+    return {
+        "id": professional.id.extension or professional.id.root,
+        "family": professional.family,
+        "given": professional.given,
+        "specialty": professional.specialty.model_dump(exclude_none=True) if professional.specialty else None,
+        "structure": organization.id.extension if organization and organization.id else None,
+        "structureName": organization.name if organization else None,
+        "professional": professional.model_dump(mode="json", exclude_none=True),
+    }
