@@ -1,0 +1,8 @@
+"""CDA R2 of the CI-SIS: documents written and read."""
+
+from __future__ import annotations
+
+from mappings.cda.errors import CdaError, MissingPart, NotCda, Unwritable
+from mappings.cda.writing import CdaDocument, write
+
+__all__ = ["CdaDocument", "CdaError", "MissingPart", "NotCda", "Unwritable", "write"]
