@@ -9,7 +9,7 @@ The tree::
 from __future__ import annotations
 
 
-class UnsafeInput(Exception):  # noqa: N818 - named for what was found
+class UnsafeInput(Exception):
     """The bytes break a safety limit and were refused before anything read them.
 
     ``code`` is stable, ``found`` and ``expected`` are short and never repeat the content itself.

@@ -66,7 +66,7 @@ class KeyProblem:
     expected: str
 
 
-class KeyUnavailable(Exception):  # noqa: N818 - named for what happened
+class KeyUnavailable(Exception):
     """The key is not in the keyring, or was refused when it was loaded."""
 
     code = "KEY-UNAVAILABLE-001"
