@@ -48,7 +48,7 @@ class InsiSettings(_Group):
     key: Path | None = None
     idam: str = Field("TEST-IDAM", description="CNDA authorisation number of the software.")
     software: str = "PASSERELLE"
-    sender: str = Field("1290099887", description="Emetteur: structure identifier of the certificate.")
+    sender: str = Field("1290099886", description="Emetteur: structure identifier of the certificate.")
     timeout_seconds: float = 10.0
     max_calls: int = 6
     max_age_days: int = Field(365 * 3, description="An INS checked longer ago is verified again before feeding.")

@@ -186,6 +186,7 @@ def _deliver(
     held: bool,
     hold_days: int,
     request: dict[str, Any] | None = None,
+    lineage: str | None = None,
 ) -> None:
     cause = cause_of(CauseCode.IDENTITY_NOT_QUALIFIED) if held else None
     state = Delivery.HELD if held else Delivery.QUEUED
@@ -198,7 +199,7 @@ def _deliver(
             destination=destination,
             action="feed",
             rank=rank,
-            lineage=document.set_id,
+            lineage=lineage or document.set_id,
             state=str(state),
             reason=cause.code if cause else None,
             cause_fr=cause.text.fr if cause else None,

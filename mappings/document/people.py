@@ -126,7 +126,7 @@ class Organization(Part):
     id: Identifier | None = Field(
         None,
         description="Struct_IdNat, root 1.2.250.1.71.4.2.2: 1+FINESS, 3+SIRET...",
-        examples=[{"root": "1.2.250.1.71.4.2.2", "extension": "1290099887"}],
+        examples=[{"root": "1.2.250.1.71.4.2.2", "extension": "1290099886"}],
     )
     name: str | None = Field(None, min_length=1, max_length=200)
     practice_setting: Code | None = Field(None, description="Cadre d'exercice, JDV_J04 (AMBULATOIRE...).")

@@ -31,7 +31,7 @@ PATIENT: dict[str, Any] = {
 }
 
 STRUCTURE: dict[str, Any] = {
-    "id": {"root": "1.2.250.1.71.4.2.2", "extension": "1290099887"},
+    "id": {"root": "1.2.250.1.71.4.2.2", "extension": "1290099886"},
     "name": "CABINET FICTIF",
     "practiceSetting": {
         "code": "AMBULATOIRE",
