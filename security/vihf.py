@@ -1,0 +1,292 @@
+"""The VIHF: the SAML 2.0 assertion by which software tells the DMP who is calling, and for which patient.
+
+Three modes. ``INDIRECTE``: the structure signs, for feeding. ``INDIRECTE_RENFORCEE`` (AIR): the structure signs, the
+user is strongly authenticated, for reading. ``DIRECTE``: the professional's card signs, through a callable. Everything
+that differs from one environment to the next is in :class:`VihfProfile`. Shape and attributes: SEL-MP-037 as read in
+public sources (dmp.md 6); SAML 2.0 core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final, Literal, Protocol, cast
+
+from cryptography import x509
+from lxml import etree
+from signxml.algorithms import CanonicalizationMethod, DigestAlgorithm, SignatureConstructionMethod, SignatureMethod
+from signxml.signer import XMLSigner
+
+__all__ = [
+    "CardKey",
+    "Coded",
+    "Mode",
+    "Purpose",
+    "RsaSigner",
+    "Software",
+    "VihfClaims",
+    "VihfProfile",
+    "VihfSigner",
+    "distinguished_name",
+]
+
+SAML: Final = "urn:oasis:names:tc:SAML:2.0:assertion"
+DS: Final = "http://www.w3.org/2000/09/xmldsig#"
+HL7: Final = "urn:hl7-org:v3"
+XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
+EXCLUSIVE_C14N: Final = "http://www.w3.org/2001/10/xml-exc-c14n#"
+
+# Names of attributes, dmp.md 6.2.
+VERSION: Final = "VIHF_Version"
+STRUCTURE: Final = "Identifiant_Structure"
+SECTOR: Final = "Secteur_Activite"
+SUBJECT_ID: Final = "urn:oasis:names:tc:xspa:1.0:subject:subject-id"
+ROLE: Final = "urn:oasis:names:tc:xacml:2.0:subject:role"
+RESOURCE_ID: Final = "urn:oasis:names:tc:xacml:2.0:resource:resource-id"
+RESOURCE_URN: Final = "Ressource_URN"
+PURPOSE: Final = "urn:oasis:names:tc:xspa:1.0:subject:purposeofuse"
+CONFIDENTIALITY: Final = "urn:oasis:names:tc:xspa:1.0:resource:patient:hl7:confidentiality-code"
+LPS_ID: Final = "LPS_ID"
+LPS_NAME: Final = "LPS_Nom"
+LPS_VERSION: Final = "LPS_Version"
+LPS_HOMOLOGATION: Final = "LPS_ID_HOMOLOGATION_DMP"
+#: The mode's attribute is spelled both ways by clients in service.
+MODE_NAMES: Final = ("Authentification_mode", "Authentification_Mode")
+MINOR_CONNECTION: Final = "INVISIBLE_REPRESENTANTS_LEGAUX^1.2.250.1.213.1.1.4.13"
+
+_PURPOSES: Final = {
+    "normal": "Accès normal",
+    "bris_de_glace": "Accès bris de glace",
+    "centre_15": "Accès centre de régulation",
+}
+
+
+class Mode(StrEnum):
+    """Who is proven, and by what (``Authentification_mode``)."""
+
+    DIRECT = "DIRECTE"
+    INDIRECT = "INDIRECTE"
+    REINFORCED = "INDIRECTE_RENFORCEE"
+
+
+class Purpose(StrEnum):
+    """How the record is accessed (TRE_R248-ModeAcces)."""
+
+    NORMAL = "normal"
+    BREAK_GLASS = "bris_de_glace"
+    REGULATION = "centre_15"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coded:
+    """An HL7 CE: code, code system, its name, label."""
+
+    code: str
+    system: str
+    system_name: str = ""
+    display: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Software:
+    """The calling software, as the CNDA knows it."""
+
+    name: str
+    version: str
+    homologation: str  #: authorisation number given by the CNDA
+    id: str = ""  #: serial of the installation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VihfClaims:
+    """What one assertion says: who calls, from where, about whom, why."""
+
+    mode: Mode
+    name_id: str  #: national identifier of the user, or ``3<FINESS>/<internal>``
+    subject_name: str  #: given and family name of the user, or software name and model
+    structure_id: str  #: Struct_IdNat
+    sector: str  #: ``SA07^1.2.250.1.71.4.2.4``
+    roles: tuple[Coded, ...]  #: profession, then specialty for doctors and pharmacists
+    software: Software
+    authn_instant: datetime  #: when the user logged in to the local software
+    patient: str | None = field(default=None, repr=False)  #: CX of the INS; None on calls without a patient
+    purpose: Purpose = Purpose.NORMAL
+    authn_context: str = "urn:oasis:names:tc:SAML:2.0:ac:classes:Password"
+    authn_declaration: str | None = None  #: AuthnContextDecl, AIR only
+    secret_connection: bool = False  #: a minor's secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VihfProfile:
+    """What an environment wants of a VIHF; all public sources differ on these points."""
+
+    version: str = "3.0"  #: 3.0 in clients of 2019-2026, 4.0 in a table of 2026
+    mode_attribute: str = "Authentification_mode"
+    algorithm: Literal["rsa-sha256", "rsa-sha1"] = "rsa-sha256"
+    dn_order: Literal["rfc4514", "encoded"] = "rfc4514"  #: CN first, or C first with ", " between parts
+    purpose_system_name: str = "mode acces VIHF 1.0"
+
+
+class RsaSigner(Protocol):
+    """What signs: an RSA private key of ``cryptography``, or whatever has its ``sign`` method (a PKCS#11 token)."""
+
+    def sign(self, data: bytes, padding: Any, algorithm: Any) -> bytes:
+        """Sign bytes with PKCS#1 v1.5."""
+        ...
+
+
+class CardKey:
+    """A key that stays on a card: a callable takes the bytes to sign and gives the PKCS#1 v1.5 signature."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Callable[[bytes], bytes]) -> None:
+        self._call = call
+
+    def sign(self, data: bytes, padding: Any, algorithm: Any) -> bytes:
+        """Have the card sign; padding and digest are those the bridge was set up for."""
+        return self._call(data)
+
+
+def distinguished_name(name: x509.Name, order: Literal["rfc4514", "encoded"] = "rfc4514") -> str:
+    """Write the subject of the signing certificate as the Issuer of the assertion."""
+    if order == "rfc4514":
+        return name.rfc4514_string()
+    return ", ".join(rdn.rfc4514_string() for rdn in name.rdns)
+
+
+class _Signer(XMLSigner):
+    """The signer of signxml, SHA-1 allowed: some environments still ask for it, by a named setting."""
+
+    def check_deprecated_methods(self) -> None:
+        """SHA-1 is the setting's choice, not the library's."""
+
+
+_ALGORITHMS: Final = {
+    "rsa-sha256": (SignatureMethod.RSA_SHA256, DigestAlgorithm.SHA256),
+    "rsa-sha1": (SignatureMethod.RSA_SHA1, DigestAlgorithm.SHA1),
+}
+
+
+class VihfSigner:
+    """Writes and signs assertions with one key, loaded once; about 1 ms each with RSA-2048."""
+
+    __slots__ = ("_certificates", "_issuer", "_key", "profile")
+
+    def __init__(
+        self,
+        *,
+        key: RsaSigner,
+        certificate: x509.Certificate,
+        chain: Iterable[x509.Certificate] = (),
+        profile: VihfProfile | None = None,
+    ) -> None:
+        """``chain`` is sent after the certificate when given; the DMP needs the certificate only."""
+        self.profile = profile or VihfProfile()
+        self._key = key
+        self._certificates = [certificate, *chain]
+        self._issuer = distinguished_name(certificate.subject, self.profile.dn_order)
+
+    def assertion(self, claims: VihfClaims, *, assertion_id: str, issue_instant: datetime) -> bytes:
+        """Give a signed assertion, as bytes to be put in the envelope unchanged.
+
+        ``assertion_id`` must be an XML name (``_`` and a UUID). Raises ValueError otherwise.
+        """
+        if not assertion_id.isascii() or not (assertion_id[:1].isalpha() or assertion_id[:1] == "_"):
+            raise ValueError("the id of an assertion starts with a letter or an underscore")
+        root = _assertion(claims, self.profile, self._issuer, assertion_id, issue_instant)
+        method, digest = _ALGORITHMS[self.profile.algorithm]
+        signer = _Signer(
+            method=SignatureConstructionMethod.enveloped,
+            signature_algorithm=method,
+            digest_algorithm=digest,
+            c14n_algorithm=CanonicalizationMethod.EXCLUSIVE_XML_CANONICALIZATION_1_0,
+        )
+        signed = signer.sign(
+            root, key=cast("Any", self._key), cert=self._certificates, reference_uri="#" + assertion_id
+        )
+        return etree.tostring(signed)
+
+
+def instant(moment: datetime) -> str:
+    """Write an instant in UTC, seconds, with ``Z``. It must have a zone."""
+    if moment.tzinfo is None:
+        raise ValueError("an instant without time zone")
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _assertion(
+    claims: VihfClaims, profile: VihfProfile, issuer: str, assertion_id: str, issue_instant: datetime
+) -> etree._Element:
+    s = f"{{{SAML}}}"
+    sub = etree.SubElement
+    root = etree.Element(
+        s + "Assertion",
+        nsmap={None: SAML, "xsi": XSI},
+        ID=assertion_id,
+        IssueInstant=instant(issue_instant),
+        Version="2.0",
+    )
+    sub(root, s + "Issuer", Format="urn:oasis:names:tc:SAML:1.1:nameid-format:X509SubjectName").text = issuer
+    # Where the signature goes: right after Issuer, as the schema wants.
+    sub(root, f"{{{DS}}}Signature", Id="placeholder", nsmap={"ds": DS})
+    sub(sub(root, s + "Subject"), s + "NameID").text = claims.name_id
+    statement = sub(root, s + "AuthnStatement", AuthnInstant=instant(claims.authn_instant))
+    context = sub(statement, s + "AuthnContext")
+    sub(context, s + "AuthnContextClassRef").text = claims.authn_context
+    if claims.mode is Mode.REINFORCED:
+        sub(context, s + "AuthnContextDecl").text = claims.authn_declaration or claims.authn_context
+    attributes = sub(root, s + "AttributeStatement")
+    for name, value in _attributes(claims, profile):
+        node = sub(attributes, s + "Attribute", Name=name)
+        for one in value if isinstance(value, tuple) else (value,):
+            holder = sub(node, s + "AttributeValue")
+            if isinstance(one, Coded):
+                _coded(holder, "PurposeOfUse" if name == PURPOSE else "Role", one)
+            else:
+                holder.text = one
+    return root
+
+
+def _attributes(claims: VihfClaims, profile: VihfProfile) -> Iterable[tuple[str, str | Coded | tuple[Coded, ...]]]:
+    """The attributes in the order sent; empty ones are left out."""
+    yield VERSION, profile.version
+    yield profile.mode_attribute, str(claims.mode)
+    yield STRUCTURE, claims.structure_id
+    yield SECTOR, claims.sector
+    # The direct mode proves the person by the card; the kit's direct example has no subject-id.
+    if claims.mode is not Mode.DIRECT:
+        yield SUBJECT_ID, claims.subject_name
+    yield ROLE, claims.roles
+    if claims.patient is not None:
+        yield RESOURCE_ID, claims.patient
+    yield RESOURCE_URN, "urn:dmp"
+    yield (
+        PURPOSE,
+        Coded(
+            code=str(claims.purpose),
+            system="1.2.250.1.213.1.1.4.248",
+            system_name=profile.purpose_system_name,
+            display=_PURPOSES[claims.purpose],
+        ),
+    )
+    if claims.secret_connection:
+        yield CONFIDENTIALITY, MINOR_CONNECTION
+    if claims.software.id:
+        yield LPS_ID, claims.software.id
+    yield LPS_NAME, claims.software.name
+    yield LPS_VERSION, claims.software.version
+    yield LPS_HOMOLOGATION, claims.software.homologation
+
+
+def _coded(parent: etree._Element, name: str, coded: Coded) -> None:
+    node = etree.SubElement(parent, f"{{{HL7}}}{name}", nsmap={None: HL7})
+    node.set(f"{{{XSI}}}type", "CE")
+    node.set("code", coded.code)
+    node.set("codeSystem", coded.system)
+    if coded.system_name:
+        node.set("codeSystemName", coded.system_name)
+    if coded.display:
+        node.set("displayName", coded.display)
