@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Insert, Select, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -56,6 +56,10 @@ class Sealed:
     more: bool  #: whether the batch was full, so that another call is due
 
 
+# SQLAlchemy does not keep the number of rows of an INSERT unless asked to; it tells a repeat from a new row.
+_COUNTING: Final = {"preserve_rowcount": True}
+
+
 @cache
 def _add_entry(dialect: str) -> Insert:
     insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
@@ -92,7 +96,8 @@ def record(connection: Connection, tenant: str, entry: LedgerEntry) -> str:
     ``conflict`` entry, whose identifier is given, says that it was tried.
     """
     row = row_of(entry)
-    result = connection.execute(_add_entry(connection.dialect.name), _parameters(tenant, row))
+    statement = _add_entry(connection.dialect.name)
+    result = connection.execute(statement, _parameters(tenant, row), execution_options=_COUNTING)
     if result.rowcount == 1:
         return entry.entry_id
     return _settle(connection, tenant, entry, row)
@@ -103,7 +108,8 @@ def record_many(connection: Connection, tenant: str, batch: Sequence[LedgerEntry
     if not batch:
         return []
     rows = [row_of(entry) for entry in batch]
-    result = connection.execute(_add_entry(connection.dialect.name), [_parameters(tenant, row) for row in rows])
+    statement = _add_entry(connection.dialect.name)
+    result = connection.execute(statement, [_parameters(tenant, row) for row in rows], execution_options=_COUNTING)
     if result.rowcount == len(batch):
         return [entry.entry_id for entry in batch]
     return [_settle(connection, tenant, entry, row) for entry, row in zip(batch, rows, strict=True)]
@@ -229,7 +235,7 @@ def seal(connection: Connection, tenant: str, *, batch: int = 2000) -> Sealed:
     ).one_or_none()
     if row is None:
         fresh = {"tenant": tenant, "size": 0, "head_hash": GENESIS, "frontier": b""}
-        if connection.execute(_add_chain(dialect), fresh).rowcount == 0:
+        if connection.execute(_add_chain(dialect), fresh, execution_options=_COUNTING).rowcount == 0:
             frontier, head = chain_state(connection, tenant)
             return Sealed(count=0, size=frontier.size, head_hash=head, more=False)
         frontier, head = Frontier(), GENESIS
