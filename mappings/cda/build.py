@@ -126,7 +126,7 @@ class Builder:
 
     document_id: Identifier
     root: _Element  #: ClinicalDocument
-    created: str  #: HL7 timestamp of the document
+    created_at: Moment  #: when the document was made
     pdf: bytes | None = None  #: printed copy of the document
     log: LossLog = field(default_factory=LossLog)
     _anchors: dict[str, int] = field(default_factory=dict)

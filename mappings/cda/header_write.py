@@ -63,7 +63,7 @@ def write_header(document: DocumentBase, plan: HeaderPlan) -> Builder:
     """
     document_id, set_id = _identity(document)
     root = root_element("ClinicalDocument")
-    builder = Builder(document_id=document_id, root=root, created=hl7(document.created_at))
+    builder = Builder(document_id=document_id, root=root, created_at=document.created_at)
     sub(root, "realmCode", code="FR")
     sub(root, "typeId", root="2.16.840.1.113883.1.3", extension="POCD_HD000040")
     sub(root, "templateId", root=HL7_FRANCE)
@@ -73,7 +73,7 @@ def write_header(document: DocumentBase, plan: HeaderPlan) -> Builder:
     ii(root, document_id)
     code(root, document.type)
     text_element(root, "title", document.title)
-    sub(root, "effectiveTime", value=builder.created)
+    sub(root, "effectiveTime", value=hl7(document.created_at))
     confidentiality = document.confidentiality
     code(
         root,

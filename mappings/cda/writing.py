@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from conformance.verdict import Text
-from mappings.cda import file_write
+from mappings.cda import dispensation_write, file_write, prescription_write
 from mappings.cda.build import Builder, printable
 from mappings.cda.errors import Unwritable
 from mappings.cda.header_write import HeaderPlan, write_header
@@ -73,7 +73,14 @@ def _write(document: MedicalSummary | Prescription | Dispensation | Report, pdf:
         builder.pdf = document.pdf or pdf
         summary.write_body(document, builder)
         return builder
-    raise TypeError(type(document).__name__)
+    if isinstance(document, Prescription):
+        builder = write_header(document, prescription_write.plan(document))
+        builder.pdf = document.pdf or pdf
+        prescription_write.write_body(document, builder)
+        return builder
+    builder = write_header(document, dispensation_write.plan(document))
+    dispensation_write.write_body(document, builder)
+    return builder
 
 
 def _unprintable(value: object, place: str) -> str | None:

@@ -1,0 +1,128 @@
+"""A medicine: ``manufacturedProduct`` of a treatment, a prescription line or a dispensation (eP-MED-DM 4.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lxml import etree
+
+from mappings.cda.build import PHARM, code, hl7, null, original_text, pq, sub, templates, text_element
+from mappings.document.medication import CIP, CIS, Ingredient, Medication, Package
+from mappings.document.values import Code
+
+__all__ = ["MEDICINE_ENTRY", "PRODUCT", "main_code", "no_product", "product"]
+
+_Element = etree._Element
+_SubElement = etree.SubElement
+_P = f"{{{PHARM}}}"
+
+#: Product (CCD), Product Entry (IHE PCC), FR-Produit-de-sante (CI-SIS).
+PRODUCT = ("2.16.840.1.113883.10.20.1.53", "1.3.6.1.4.1.19376.1.5.3.1.4.7.2", "1.2.250.1.213.1.1.3.43")
+#: Medicine Entry (IHE PHARM PRE).
+MEDICINE_ENTRY = "1.3.6.1.4.1.19376.1.9.1.3.1"
+
+
+def main_code(medication: Medication, *, dispensed: bool = False) -> Code | None:
+    """The code that may be the main one: a CIS; in a dispensation a CIP too (eP-MED-DM 4.3, eDISP-MED 7)."""
+    found = medication.code(CIS)
+    if found is None and dispensed:
+        found = medication.code(CIP)
+    return found
+
+
+def product(
+    parent: _Element,
+    medication: Medication,
+    reference: str,
+    *,
+    tag: str = "consumable",
+    pharmacy: bool = True,
+    dispensed: bool = False,
+) -> _Element:
+    """Add a medicine; ``reference`` points to its label in the narrative.
+
+    ``pharmacy`` adds the IHE PHARM template (prescriptions and dispensations), ``dispensed`` lets a CIP be the main
+    code.
+    """
+    made = sub(sub(parent, tag), "manufacturedProduct", classCode="MANU")
+    templates(made, PRODUCT)
+    material = sub(made, "manufacturedMaterial", classCode="MMAT", determinerCode="KIND")
+    if pharmacy:
+        templates(material, (MEDICINE_ENTRY,))
+    main = main_code(medication, dispensed=dispensed)
+    if medication.preparation is not None:
+        coded = null(material, "code", "NA")
+        translations: Iterable[Code] = medication.codes
+    elif main is not None:
+        coded = code(material, main)
+        translations = (each for each in medication.codes if each is not main)
+    else:
+        # A code without attributes: a virtual medicine or a UCD is never the main code (eP-MED-DM 4.3).
+        coded = sub(material, "code")
+        translations = medication.codes
+    original_text(coded, reference)
+    for translation in translations:
+        code(coded, translation, "translation")
+    if medication.name is not None:
+        text_element(material, "name", medication.name)
+    else:
+        null(material, "name", "NA")
+    if medication.form is not None:
+        _pharm_code(material, "formCode", medication.form)
+    if medication.lot_number is not None:
+        text_element(material, "lotNumberText", medication.lot_number)
+    if medication.expires_on is not None:
+        _SubElement(material, _P + "expirationTime", {"value": hl7(medication.expires_on)})
+    if medication.package is not None:
+        _package(material, medication.package)
+    if medication.atc is not None:
+        kind = _SubElement(material, _P + "asSpecializedKind", {"classCode": "GRIC"})
+        _pharm_code(_SubElement(kind, _P + "generalizedMedicineClass", {"classCode": "MMAT"}), "code", medication.atc)
+    for ingredient in medication.ingredients:
+        _ingredient(material, ingredient)
+    return made
+
+
+def _pharm_code(parent: _Element, tag: str, value: Code) -> None:
+    element = code(parent, value, tag)
+    element.tag = _P + tag
+
+
+def _package(material: _Element, package: Package) -> None:
+    holder = _SubElement(material, _P + "asContent", {"classCode": "CONT"})
+    attributes = {"classCode": "CONT", "determinerCode": "INSTANCE"}
+    container = _SubElement(holder, _P + "containerPackagedMedicine", attributes)
+    if package.code is not None:
+        _pharm_code(container, "code", package.code)
+    if package.name is not None:
+        _SubElement(container, _P + "name").text = package.name
+    if package.container is not None:
+        _pharm_code(container, "formCode", package.container)
+    if package.capacity is not None:
+        pq(container, "capacityQuantity", package.capacity, namespace=_P)
+
+
+def _ingredient(material: _Element, ingredient: Ingredient) -> None:
+    active = _SubElement(material, _P + "ingredient", {"classCode": "ACTI"})
+    if ingredient.strength is not None:
+        quantity = _SubElement(active, _P + "quantity")
+        pq(quantity, "numerator", ingredient.strength.numerator, xsi_type="PQ")
+        pq(quantity, "denominator", ingredient.strength.denominator, xsi_type="PQ")
+    substance = _SubElement(active, _P + "ingredient", {"classCode": "MMAT", "determinerCode": "KIND"})
+    if ingredient.code is not None:
+        _pharm_code(substance, "code", ingredient.code)
+    if ingredient.name is not None:
+        _SubElement(substance, _P + "name").text = ingredient.name
+
+
+def no_product(parent: _Element, *, typed: bool = True, pharmacy: bool = True) -> _Element:
+    """Add a product that says nothing: it is the one of the enclosing line (eP-MED-DM 4.4)."""
+    consumable = sub(parent, "consumable", **({"typeCode": "CSM"} if typed else {}))
+    made = sub(consumable, "manufacturedProduct", classCode="MANU")
+    templates(made, PRODUCT)
+    material = sub(made, "manufacturedMaterial", classCode="MMAT", determinerCode="KIND")
+    if pharmacy:
+        templates(material, (MEDICINE_ENTRY,))
+    null(material, "code", "NA")
+    null(material, "name", "NA")
+    return consumable
