@@ -1,0 +1,8 @@
+"""FHIR R4 document Bundles of the French guides: documents written and read."""
+
+from __future__ import annotations
+
+from mappings.fhir.errors import FhirError, NotFhir, UnreadableBundle, Unwritable
+from mappings.fhir.writing import FhirDocument, write
+
+__all__ = ["FhirDocument", "FhirError", "NotFhir", "UnreadableBundle", "Unwritable", "write"]

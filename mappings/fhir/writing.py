@@ -1,0 +1,67 @@
+"""Write a clinical document as a FHIR R4 document Bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from conformance.verdict import Text
+from mappings.document import Dispensation, MedicalSummary, Prescription, Report
+from mappings.fhir.bundle_out import BundleOut
+from mappings.fhir.errors import Unwritable
+from mappings.fhir.header_out import composition
+from mappings.fhir.names import PROFILES
+from mappings.fhir.report_out import report_sections
+from mappings.fhir.values_out import Json, date_time, identifier
+from mappings.loss import LossReport
+
+__all__ = ["FhirDocument", "IdentityModel", "write"]
+
+#: Which form of the FR Core identity status is written: the published 2.1, or the 2.2 ballot (ins-identity 7).
+IdentityModel = Literal["published", "ballot"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FhirDocument:
+    """A document Bundle as plain values, ready for ``orjson``, and what of the source it could not hold."""
+
+    bundle: Json
+    loss: LossReport
+
+
+def write(
+    document: MedicalSummary | Prescription | Dispensation | Report,
+    *,
+    timestamp: str | None = None,
+    identity_model: IdentityModel = "published",
+) -> FhirDocument:
+    """Write a document as a FHIR document Bundle: same document, same Bundle.
+
+    ``timestamp`` is the instant at which the Bundle is put together (RFC 3339), the document's date when absent.
+    Resource ids are derived from the document's id. The INS is written only when the identity is qualified. Raises
+    :class:`Unwritable` (a ValueError) when the document has no id, custodian or legal authenticator. Source: FR
+    Document Core (FHIR) 0.1.0, fr-bundle-document; FR Patient Summary 0.1.0 for summaries.
+    """
+    if document.id is None:
+        raise Unwritable(
+            "FHIR-WRITE-001",
+            "/id",
+            Text("L'identifiant du document doit être donné avant l'écriture.", "The identifier must be given."),
+            Text("Donnez « id ».", "Give id."),
+        )
+    out = BundleOut(document.id, date_time(document.created_at), identity_model)
+    profile = "bundle"
+    if isinstance(document, Report):
+        header = composition(out, document, type_code=document.type, profile="composition", tags=[], extensions=[])
+        header["section"] = report_sections(out, document)
+    else:
+        raise TypeError(type(document).__name__)
+    bundle: Json = {
+        "resourceType": "Bundle",
+        "meta": {"profile": [PROFILES[profile]]},
+        "identifier": identifier(document.id),
+        "type": "document",
+        "timestamp": date_time(timestamp or document.created_at),
+        "entry": out.entries,
+    }
+    return FhirDocument(bundle=bundle, loss=out.log.report())
