@@ -87,12 +87,25 @@ class _Failed(Exception):
 
 
 class _Connection:
-    __slots__ = ("messages", "smtp", "used_at")
+    __slots__ = ("_transports", "messages", "smtp", "used_at")
 
     def __init__(self, smtp: SMTP) -> None:
         self.smtp = smtp
         self.messages = 0
         self.used_at = time.monotonic()
+        self._transports: list[asyncio.BaseTransport] = []
+
+    def keep(self) -> None:
+        """Remember the transport in use: the library forgets it at the first error."""
+        if self.smtp.transport is not None:
+            self._transports.append(self.smtp.transport)
+
+    def hang_up(self) -> None:
+        """End the connection at once; a graceful TLS farewell could wait for a peer that is gone."""
+        for transport in reversed(self._transports):
+            if isinstance(transport, asyncio.WriteTransport):
+                transport.abort()
+        self.smtp.close()
 
 
 class MssClient:
@@ -121,6 +134,7 @@ class MssClient:
         """Say goodbye on every idle connection."""
         while self._idle:
             await self._quit(self._idle.pop())
+        await asyncio.sleep(0)  # lets the loop close the sockets that were hung up
 
     async def send(self, mail: OutgoingMail, recipients: Sequence[str] | None = None) -> SendResult:
         """Send one mail, to all its recipients or to those given (the ones still due after a partial success).
@@ -154,13 +168,13 @@ class MssClient:
             result = await self._envelope_and_data(connection.smtp, mail, due)
         except _Failed as failed:
             if failed.lost:
-                connection.smtp.close()
+                connection.hang_up()
             else:
                 await self._put_back(connection)
             raise
         except BaseException:
             # Cancelled in the middle of a dialogue: this connection's next answer would be misread.
-            connection.smtp.close()
+            connection.hang_up()
             raise
         await self._put_back(connection)
         return result
@@ -173,14 +187,14 @@ class MssClient:
             fresh = time.monotonic() - connection.used_at < self.account.max_idle
             if fresh and connection.smtp.is_connected:
                 return connection
-            connection.smtp.close()
+            connection.hang_up()
         return None
 
     async def _put_back(self, connection: _Connection) -> None:
         connection.messages += 1
         connection.used_at = time.monotonic()
         if not connection.smtp.is_connected:
-            connection.smtp.close()
+            connection.hang_up()
         elif connection.messages >= self.account.max_messages:
             await self._quit(connection)
         else:
@@ -189,7 +203,7 @@ class MssClient:
     async def _quit(self, connection: _Connection) -> None:
         with contextlib.suppress(SMTPException, OSError):
             await connection.smtp.quit(timeout=5)
-        connection.smtp.close()
+        connection.hang_up()
 
     async def _connect(self) -> _Connection:
         account = self.account
@@ -203,10 +217,11 @@ class MssClient:
             local_hostname=account.local_hostname,
             timeout=account.timeout,
         )
-        phase = Phase.CONNECT
+        connection = _Connection(smtp)
         try:
-            async with _phase(phase):
+            async with _phase(Phase.CONNECT):
                 await smtp.connect()
+            connection.keep()
             raw = smtp.get_transport_info("socket")
             if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
                 # Small commands must not wait for the acknowledgement of the last one (40 ms each).
@@ -218,13 +233,14 @@ class MssClient:
                     raise _Failed(outcomes.local("no_starttls", phase=Phase.STARTTLS))
                 async with _phase(Phase.STARTTLS):
                     await smtp.starttls()
+                connection.keep()
             async with _phase(Phase.AFTER_STARTTLS):
                 await smtp.ehlo()
             await self._authenticate(smtp)
         except BaseException:
-            smtp.close()
+            connection.hang_up()
             raise
-        return _Connection(smtp)
+        return connection
 
     async def _authenticate(self, smtp: SMTP) -> None:
         account = self.account
@@ -293,6 +309,7 @@ class MssClient:
                 return SendResult(outcomes=judged, dsn_requested=dsn)
             final = await self._data(smtp, mail)
         except _Failed as failed:
+            # Lost: what was judged stands, the others share the fate of the connection.
             smtp.close()
             final = failed.outcome
             accepted = [a for a in due if a not in judged]
