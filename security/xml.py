@@ -25,7 +25,7 @@ class XmlLimits:
 
     max_bytes: int = 2 * 1024 * 1024  #: size of the whole text
     max_elements: int = 100_000  #: start tags, counted in the bytes before parsing; a rich CDA has some 10 000
-    max_attributes: int = 100_000  #: equal signs, counted likewise
+    max_attributes: int | None = None  #: equal signs, counted likewise; as many as elements when None
     max_depth: int = 200  #: nesting of elements; libxml2 itself stops at 256
 
 
@@ -73,8 +73,9 @@ def _check_bytes(data: bytes, limits: XmlLimits) -> tuple[bytes, str]:
             raise UnsafeInput("XML-DTD-001", "a DOCTYPE", "a document without DOCTYPE")
     if (count := data.count(b"<")) > 2 * limits.max_elements:
         raise UnsafeInput("XML-COUNT-001", f"about {count // 2} elements", f"at most {limits.max_elements} elements")
-    if (count := data.count(b"=")) > limits.max_attributes:
-        raise UnsafeInput("XML-COUNT-002", f"about {count} attributes", f"at most {limits.max_attributes} attributes")
+    most = limits.max_elements if limits.max_attributes is None else limits.max_attributes
+    if (count := data.count(b"=")) > most:
+        raise UnsafeInput("XML-COUNT-002", f"about {count} attributes", f"at most {most} attributes")
     return data, encoding
 
 
