@@ -204,8 +204,17 @@ def _plain(data: bytes) -> Any:
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:
-    # Names of union branches come between the members of a location: they are classes, not members.
-    return "".join(f"/{part}" for part in location if isinstance(part, int) or part.replace("_", "").islower())
+    return "".join(f"/{part}" for part in location if isinstance(part, int) or not part.startswith("→"))
+
+
+def _malformed(error: ValidationError) -> list[Finding]:
+    faults = [
+        MALFORMED.finding(_pointer(fault["loc"]), expected=fault["msg"].removeprefix("Value error, "))
+        for fault in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
+    # A list whose items are faulty is also said to be too short: the items say more.
+    places = [fault.location for fault in faults]
+    return [fault for fault in faults if not any(other.startswith(f"{fault.location}/") for other in places)]
 
 
 def read(data: bytes) -> RuleSet:
@@ -216,10 +225,7 @@ def read(data: bytes) -> RuleSet:
     try:
         rules = RuleSet.model_validate(tree)
     except ValidationError as exc:
-        raise RuleFileError(
-            MALFORMED.finding(_pointer(fault["loc"]), expected=fault["msg"].removeprefix("Value error, "))
-            for fault in exc.errors(include_url=False, include_input=False, include_context=False)
-        ) from None
+        raise RuleFileError(_malformed(exc)) from None
     faults = list(_inconsistencies(rules))
     if faults:
         raise RuleFileError(faults)

@@ -12,7 +12,16 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 __all__ = [
     "Award",
@@ -134,15 +143,17 @@ class Measure(_Data):
         return self
 
 
-def _number_or_name(value: Any) -> Any:
+def _operand_kind(value: Any) -> str:
     if isinstance(value, str) and "/" not in value:
-        return value
-    if isinstance(value, (Value, dict)):
-        return value
-    return exact(value)
+        return "→name"
+    return "→value" if isinstance(value, (Value, dict)) else "→number"
 
 
-Operand = Annotated["Name | Exact | Value", BeforeValidator(_number_or_name)]
+#: The name of a measure, a constant, or a value of its own. The arrows keep a branch's name out of an error's place.
+Operand = Annotated[
+    "Annotated[Name, Tag('→name')] | Annotated[Exact, Tag('→number')] | Annotated[Value, Tag('→value')]",
+    Discriminator(_operand_kind),
+]
 
 
 class Value(_Data):
