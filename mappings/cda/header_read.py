@@ -1,0 +1,351 @@
+"""The CDA header of any document, read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lxml import etree
+
+from conformance.verdict import Text
+from mappings.cda import findings as rules
+from mappings.cda.errors import NotCda
+from mappings.cda.header_parts import unknown_parts
+from mappings.cda.header_write import ACCESSION
+from mappings.cda.node import Reader, every, first, squeeze, value_of
+from mappings.cda.people_read import UNKNOWN_NAME, addresses, device, name_parts, organization, patient, professional
+from mappings.cda.people_read import telecoms as read_telecoms
+from mappings.document.header import (
+    Act,
+    Authentication,
+    Consent,
+    DataEnterer,
+    Encounter,
+    Informant,
+    Order,
+    Participant,
+    Recipient,
+    Replaced,
+)
+from mappings.document.people import Author, Professional, RelatedPerson
+from mappings.document.values import Code, Period
+
+__all__ = ["read_header"]
+
+_Element = etree._Element
+
+#: Facility written when the source names none (JDV_J02 has no such code): the reader says so.
+UNKNOWN_FACILITY = Code(code="UNK", system="2.16.840.1.113883.5.1008", display="non renseigné")
+
+
+def _required(reader: Reader, tag: str) -> _Element:
+    element = first(reader.root, tag)
+    if element is None:
+        raise NotCda(
+            "CDA-READ-002",
+            f"/ClinicalDocument/{tag}",
+            Text(f"L'élément {tag} de l'en-tête manque.", f"The header element {tag} is missing."),
+        )
+    return element
+
+
+def read_header(reader: Reader) -> dict[str, Any]:
+    """The members of the header, ready for any kind of document.
+
+    Raises :class:`NotCda` when the patient, the date, the author or the document type is missing.
+    """
+    root = reader.root
+    log = reader.log
+    created = reader.moment(_required(reader, "effectiveTime"))
+    if created is None:
+        raise NotCda(
+            "CDA-READ-002",
+            "/ClinicalDocument/effectiveTime",
+            Text("La date du document est illisible.", "The date of the document cannot be read."),
+        )
+    if len(created) <= 10:
+        # A date alone (not caught by the official rules): midnight, said as a finding.
+        reader.finding(rules.NO_OFFSET, _required(reader, "effectiveTime"))
+        created = f"{created}{'-01' * ((10 - len(created)) // 3)}T00:00:00{reader.offset}"
+    reader.offset = created[-6:]
+    role = first(_required(reader, "recordTarget"), "patientRole")
+    if role is None:
+        raise NotCda("CDA-READ-003", "/ClinicalDocument/recordTarget", Text("Pas de patient.", "No patient."))
+    document_type = reader.code(_required(reader, "code"))
+    if document_type is None:
+        raise NotCda("CDA-READ-002", "/ClinicalDocument/code", Text("Le type du document manque.", "No type."))
+    title = first(root, "title")
+    language = (value_of(first(root, "languageCode"), "code") or "").replace("_", "-")
+    confidentiality = value_of(first(root, "confidentialityCode"), "code")
+    version = value_of(first(root, "versionNumber")) or ""
+    out: dict[str, Any] = {
+        "id": reader.identifier(first(root, "id")),
+        "set_id": reader.identifier(first(root, "setId")),
+        "version_number": int(version) if version.isdigit() and int(version) > 0 else 1,
+        "title": (squeeze(title.text) if title is not None else None) or document_type.display or document_type.code,
+        "type": document_type,
+        "created_at": created,
+        "language": language if len(language) == 5 else "fr-FR",
+        "confidentiality": confidentiality if confidentiality in ("N", "R", "V") else "N",
+        "patient": patient(reader, role),
+        "authors": _authors(reader),
+        "legal_authenticator": _authentication(reader, first(root, "legalAuthenticator")),
+        "authenticators": _some(_authentication(reader, each) for each in every(root, "authenticator")),
+        "custodian": _custodian(reader),
+        "data_enterer": _data_enterer(reader),
+        "informants": _some(_informant(reader, each) for each in every(root, "informant")),
+        "recipients": _some(_recipient(reader, each) for each in every(root, "informationRecipient")),
+        "participants": _some(_participant(reader, each) for each in every(root, "participant")),
+        "orders": _some(_order(reader, each) for each in every(root, "inFulfillmentOf")),
+        "acts": _acts(reader, created),
+        "replaces": _replaced(reader),
+        "consents": _some(_consent(reader, each) for each in every(root, "authorization")),
+        "encounter": _encounter(reader, created),
+    }
+    for name in ("patient", "authors", "custodian", "acts", "encounter"):
+        if out[name]:
+            log.carried(f"/ClinicalDocument/{_ELEMENTS[name]}", name)
+    unknown_parts(reader)
+    return out
+
+
+_ELEMENTS = {
+    "patient": "recordTarget",
+    "authors": "author",
+    "custodian": "custodian",
+    "acts": "documentationOf",
+    "encounter": "componentOf",
+}
+
+
+def _some(values: Any) -> tuple[Any, ...]:
+    return tuple(value for value in values if value is not None)
+
+
+# --- Authors and those who answer for the document ------------------------------------------------
+
+
+def _authors(reader: Reader) -> tuple[Author, ...]:
+    out = []
+    for element in every(reader.root, "author"):
+        assigned = first(element, "assignedAuthor")
+        if assigned is None:
+            reader.lost(element, "author")
+            continue
+        machine = device(reader, assigned)
+        out.append(
+            Author(
+                professional=None if machine is not None else professional(reader, assigned),
+                device=machine,
+                function=reader.code(first(element, "functionCode")),
+                time=reader.moment(first(element, "time")),
+            )
+        )
+    if not out:
+        raise NotCda("CDA-READ-002", "/ClinicalDocument/author", Text("Pas d'auteur.", "No author."))
+    return tuple(out)
+
+
+def _authentication(reader: Reader, element: _Element | None) -> Authentication | None:
+    if element is None or (who := professional(reader, first(element, "assignedEntity"))) is None:
+        return None
+    return Authentication(professional=who, time=reader.moment(first(element, "time")))
+
+
+def _custodian(reader: Reader) -> Any:
+    element = first(reader.root, "custodian")
+    assigned = first(element, "assignedCustodian") if element is not None else None
+    if assigned is None:
+        return None
+    return organization(reader, first(assigned, "representedCustodianOrganization"))
+
+
+def _data_enterer(reader: Reader) -> DataEnterer | None:
+    element = first(reader.root, "dataEnterer")
+    if element is None or (who := professional(reader, first(element, "assignedEntity"))) is None:
+        return None
+    return DataEnterer(professional=who, time=reader.moment(first(element, "time")))
+
+
+# --- Other persons --------------------------------------------------------------------------------
+
+
+def _informant(reader: Reader, element: _Element) -> Informant | None:
+    if (who := professional(reader, first(element, "assignedEntity"))) is not None:
+        return Informant(professional=who)
+    entity = first(element, "relatedEntity")
+    if entity is None:
+        reader.lost(element, "informant")
+        return None
+    names = name_parts(first(entity, "relatedPerson"))
+    related = reader.make(
+        RelatedPerson,
+        entity,
+        relation_class=entity.get("classCode") or "CON",
+        relation=reader.code(first(entity, "code")),
+        family=names["family"] or UNKNOWN_NAME,
+        given=names["given"],
+        addresses=addresses(reader, entity),
+        telecoms=read_telecoms(reader, entity),
+    )
+    return Informant(related=related) if related is not None else None
+
+
+def _recipient(reader: Reader, element: _Element) -> Recipient | None:
+    intended = first(element, "intendedRecipient")
+    if intended is None:
+        reader.lost(element, "informationRecipient")
+        return None
+    return reader.make(
+        Recipient,
+        intended,
+        id=reader.identifier(first(intended, "id")),
+        addresses=addresses(reader, intended),
+        telecoms=read_telecoms(reader, intended),
+        organization=organization(reader, first(intended, "receivedOrganization")),
+        **name_parts(first(intended, "informationRecipient")),
+    )
+
+
+def _participant(reader: Reader, element: _Element) -> Participant | None:
+    entity = first(element, "associatedEntity")
+    if entity is None:
+        reader.lost(element, "participant")
+        return None
+    made = reader.make(
+        Participant,
+        element,
+        type=element.get("typeCode"),
+        function=reader.code(first(element, "functionCode")),
+        time=reader.period(first(element, "time")),
+        entity_class=entity.get("classCode"),
+        id=reader.identifier(first(entity, "id")),
+        code=reader.code(first(entity, "code")),
+        addresses=addresses(reader, entity),
+        telecoms=read_telecoms(reader, entity),
+        organization=organization(reader, first(entity, "scopingOrganization")),
+        **name_parts(first(entity, "associatedPerson")),
+    )
+    if made is None:
+        reader.lost(element, "participant")
+    return made
+
+
+# --- Acts, links, encounter -----------------------------------------------------------------------
+
+
+def _order(reader: Reader, element: _Element) -> Order | None:
+    order = first(element, "order")
+    identifier = reader.identifier(first(order, "id")) if order is not None else None
+    if order is None or identifier is None:
+        reader.lost(element, "inFulfillmentOf")
+        return None
+    return Order(id=identifier, accession_number=reader.identifier(order.find(f"{{{ACCESSION}}}accessionNumber")))
+
+
+def _acts(reader: Reader, created: str) -> tuple[Act, ...]:
+    out: list[Act] = []
+    for element in every(reader.root, "documentationOf"):
+        event = first(element, "serviceEvent")
+        if event is None:
+            reader.lost(element, "documentationOf")
+            continue
+        performer = first(event, "performer")
+        out.append(
+            Act(
+                id=reader.identifier(first(event, "id")),
+                code=reader.code(first(event, "code")),
+                period=reader.period(first(event, "effectiveTime")),
+                performer=professional(reader, first(performer, "assignedEntity")) if performer is not None else None,
+                informative=event.get("classCode") == "INFO",
+            )
+        )
+    return _whole(reader, out, created)
+
+
+def _whole(reader: Reader, acts: list[Act], created: str) -> tuple[Act, ...]:
+    """The acts with a main one that has a start and a performer, as the hub imposes: what the source lacks is taken
+    from its date and its author, and said."""
+    main = acts[0] if acts else Act()
+    performer = main.performer or _first_professional(reader)
+    period = main.period if main.period is not None and main.period.start is not None else None
+    if period is None or main.performer is None:
+        reader.finding(rules.UNUSABLE_VALUE, first(reader.root, "documentationOf") or reader.root)
+        end = main.period.end if main.period is not None else None
+        period = period or reader.make(Period, reader.root, start=created, end=end) or Period(start=created)
+        main = main.model_copy(update={"period": period, "performer": performer})
+    return (main, *acts[1:])
+
+
+def _first_professional(reader: Reader) -> Professional | None:
+    for element in every(reader.root, "author"):
+        assigned = first(element, "assignedAuthor")
+        if assigned is not None and first(assigned, "assignedPerson") is not None:
+            return professional(reader, assigned)
+    legal = first(reader.root, "legalAuthenticator")
+    found = professional(reader, first(legal, "assignedEntity")) if legal is not None else None
+    if found is None:
+        raise NotCda(
+            "CDA-READ-002",
+            "/ClinicalDocument/documentationOf",
+            Text("Personne n'a réalisé l'acte documenté.", "Nobody performed the act documented."),
+        )
+    return found
+
+
+def _replaced(reader: Reader) -> Replaced | None:
+    out: Replaced | None = None
+    for element in every(reader.root, "relatedDocument"):
+        parent = first(element, "parentDocument")
+        identifier = reader.identifier(first(parent, "id")) if parent is not None else None
+        if element.get("typeCode") != "RPLC" or identifier is None or out is not None:
+            reader.lost(element, f"relatedDocument {element.get('typeCode') or ''}".strip())
+            continue
+        number = value_of(first(parent, "versionNumber")) if parent is not None else None
+        out = reader.make(
+            Replaced, element, id=identifier, version_number=int(number) if number and number.isdigit() else None
+        )
+    return out
+
+
+def _consent(reader: Reader, element: _Element) -> Consent | None:
+    consent = first(element, "consent")
+    code = reader.code(first(consent, "code")) if consent is not None else None
+    if consent is None or code is None:
+        reader.lost(element, "authorization")
+        return None
+    return Consent(code=code, id=reader.identifier(first(consent, "id")))
+
+
+def _encounter(reader: Reader, created: str) -> Encounter:
+    component = first(reader.root, "componentOf")
+    element = first(component, "encompassingEncounter") if component is not None else None
+    if element is None:
+        reader.finding(rules.UNUSABLE_VALUE, reader.root)
+        return Encounter(period=Period(start=created), facility=UNKNOWN_FACILITY)
+    location = first(element, "location")
+    facility = first(location, "healthCareFacility") if location is not None else None
+    sector = reader.code(first(facility, "code")) if facility is not None else None
+    if sector is None:
+        reader.finding(rules.UNUSABLE_VALUE, element)
+    where = first(facility, "location") if facility is not None else None
+    name = first(where, "name") if where is not None else None
+    found = addresses(reader, where) if where is not None else ()
+    responsible = first(element, "responsibleParty")
+    participants = []
+    for each in every(element, "encounterParticipant"):
+        if (who := professional(reader, first(each, "assignedEntity"))) is not None:
+            participants.append((each.get("typeCode") or "CON", who))
+    made = reader.make(
+        Encounter,
+        element,
+        id=reader.identifier(first(element, "id")),
+        code=reader.code(first(element, "code")),
+        period=reader.period(first(element, "effectiveTime")) or Period(),
+        facility=sector or UNKNOWN_FACILITY,
+        location_name=squeeze(name.text) if name is not None else None,
+        location_address=found[0] if found else None,
+        discharge_disposition=reader.code(first(element, "dischargeDispositionCode")),
+        responsible=professional(reader, first(responsible, "assignedEntity")) if responsible is not None else None,
+        participants=tuple(participants),
+    )
+    return made or Encounter(period=Period(), facility=sector or UNKNOWN_FACILITY)

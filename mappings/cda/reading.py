@@ -1,0 +1,74 @@
+"""Read a CDA R2 into a clinical document."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from lxml import etree
+
+from conformance.verdict import Finding, Text
+from mappings.cda.build import HL7, V3
+from mappings.cda.dispensation_read import read_dispensation
+from mappings.cda.errors import NotCda
+from mappings.cda.file_read import read_file
+from mappings.cda.header_read import read_header
+from mappings.cda.node import Reader, first, template_roots
+from mappings.cda.prescription_read import read_prescription
+from mappings.document import Dispensation, MedicalSummary, Prescription, Report
+from mappings.loss import LossReport
+from security.xml import CDA_LIMITS, parse
+
+__all__ = ["CdaReading", "read"]
+
+PRESCRIPTION = "1.2.250.1.213.1.1.1.39"
+DISPENSATION = "1.2.250.1.213.1.1.1.54"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CdaReading:
+    """A document read from a CDA, what of it the hub does not hold, and what is amiss in it."""
+
+    document: MedicalSummary | Prescription | Dispensation | Report
+    loss: LossReport
+    findings: tuple[Finding, ...]
+
+
+def read(data: bytes) -> CdaReading:
+    """Read a CDA of the CI-SIS.
+
+    Places in the loss report and the findings are XPaths, with the line. Raises :class:`NotCda` when the bytes are XML
+    but not a CDA with a readable header, and what :func:`security.xml.parse` raises for unsafe or malformed bytes.
+    """
+    root = parse(data, CDA_LIMITS)
+    if root.tag != V3 + "ClinicalDocument":
+        raise NotCda(
+            "CDA-READ-001",
+            "/",
+            Text(f"La racine n'est pas ClinicalDocument de {HL7}.", f"The root is not ClinicalDocument of {HL7}."),
+        )
+    reader = Reader(root=root)
+    header = read_header(reader)
+    component = first(root, "component")
+    body = first(component, "structuredBody") if component is not None else None
+    if body is None:
+        body = first(component, "nonXMLBody") if component is not None else None
+        if body is None:
+            raise NotCda(
+                "CDA-READ-004", "/ClinicalDocument/component", Text("Le document n'a pas de corps.", "No body.")
+            )
+        document: MedicalSummary | Prescription | Dispensation | Report = read_file(reader, body, header)
+    else:
+        document = _structured(reader, body, header)
+    return CdaReading(document=document, loss=reader.log.report(), findings=tuple(reader.findings))
+
+
+def _structured(
+    reader: Reader, body: etree._Element, header: dict[str, Any]
+) -> MedicalSummary | Prescription | Dispensation | Report:
+    roots = template_roots(reader.root)
+    if PRESCRIPTION in roots:
+        return read_prescription(reader, body, header)
+    if DISPENSATION in roots:
+        return read_dispensation(reader, body, header)
+    raise NotImplementedError
