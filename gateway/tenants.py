@@ -124,9 +124,7 @@ def add_client(
         raise GrantError("CLIENT-KEY-002", "public keys only")
     if connection.execute(select(clients.c.id).where(clients.c.id == client_id)).first():
         raise GrantError("CLIENT-DUP-001", "a client id not taken yet")
-    connection.execute(
-        clients.insert().values(id=client_id, name=name, jwks=jwks, scopes=list(scopes), created_at=now)
-    )
+    connection.execute(clients.insert().values(id=client_id, name=name, jwks=jwks, scopes=list(scopes), created_at=now))
     for tenant_id in acts_for:
         if tenant(connection, tenant_id) is None:
             raise GrantError("CLIENT-TENANT-001", "tenants that exist")
@@ -140,9 +138,7 @@ def add_client(
 
 def tenant(connection: Connection, tenant_id: str) -> Tenant | None:
     """The tenant of an id, unless disabled."""
-    row = connection.execute(
-        select(tenants).where(tenants.c.id == tenant_id, tenants.c.disabled_at.is_(None))
-    ).first()
+    row = connection.execute(select(tenants).where(tenants.c.id == tenant_id, tenants.c.disabled_at.is_(None))).first()
     return _tenant(row) if row else None
 
 
@@ -166,9 +162,7 @@ def _tenant(row: Any) -> Tenant:
 
 def client(connection: Connection, client_id: str) -> Client | None:
     """The client of an id, unless disabled."""
-    row = connection.execute(
-        select(clients).where(clients.c.id == client_id, clients.c.disabled_at.is_(None))
-    ).first()
+    row = connection.execute(select(clients).where(clients.c.id == client_id, clients.c.disabled_at.is_(None))).first()
     return Client(id=row.id, name=row.name, jwks=row.jwks, scopes=tuple(row.scopes)) if row else None
 
 

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from sqlalchemy import Connection
+
     from conformance.verdict import Verdict
+    from gateway.feeds.heads import SignedHead
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Compte des alimentations : compter, vérifier, évaluer (feeds).")
+
+
+class Form(StrEnum):
+    """How a command writes its answer."""
+
+    TEXT = "text"
+    JSON = "json"
+    CSV = "csv"
+
 
 _UNUSABLE = 2  #: exit code of what cannot be read or was asked for wrongly
 _FOUND = 1  #: exit code of a verification that found something
@@ -70,3 +86,203 @@ def evaluate(
         _complain(exc.verdict, measures.name)
         raise typer.Exit(_UNUSABLE) from exc
     _write(result.as_json())
+
+
+Database = Annotated[
+    str,
+    typer.Option("--database", help="URL de la base ; sinon celle des réglages (PASSERELLE_DATABASE_URL)."),
+]
+Tenants = Annotated[list[str] | None, typer.Option("--tenant", help="Structure ; toutes si absent. Répétable.")]
+
+
+@contextmanager
+def _reading(database: str) -> Iterator[Connection]:
+    """A connection to the ledger that only reads; ends the command when there is no such database."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, DBAPIError
+
+    if not database:
+        from gateway.settings import Settings
+
+        database = Settings().store_url
+    try:
+        url = make_url(database)
+    except ArgumentError as exc:
+        typer.echo("--database : une URL comme sqlite:///fichier ou postgresql+psycopg://...", err=True)
+        raise typer.Exit(_UNUSABLE) from exc
+    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_file():
+        # SQLite would make an empty file, and an empty ledger is always whole.
+        typer.echo(f"La base {Path(url.database).name} n'existe pas.", err=True)
+        raise typer.Exit(_UNUSABLE)
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except DBAPIError as exc:
+        reason = type(exc.orig).__name__ if exc.orig is not None else "?"
+        typer.echo(f"La base ne répond pas, ou ne porte pas le journal ({reason}).", err=True)
+        raise typer.Exit(_UNUSABLE) from exc
+    finally:
+        engine.dispose()
+
+
+@app.command()
+def count(
+    by: Annotated[str, typer.Option("--by", help="Dimensions, séparées par des virgules.")] = "type,month",
+    where: Annotated[
+        list[str] | None, typer.Option("--where", help="Filtre dimension=valeur. Répétable.", metavar="DIM=VALEUR")
+    ] = None,
+    since: Annotated[str | None, typer.Option("--from", help="Premier mois, 2026-01.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Dernier mois.")] = None,
+    tenant: Tenants = None,
+    form: Annotated[Form, typer.Option("--format", help="text, json ou csv.")] = Form.TEXT,
+    database: Database = "",
+) -> None:
+    """Compter ce qui a été alimenté, écritures non encore scellées comprises."""
+    from gateway.feeds.counts import CountError, counts
+
+    names = [name.strip() for name in by.split(",") if name.strip()]
+    filters: dict[str, list[str]] = {}
+    for one in where or []:
+        name, equals, value = one.partition("=")
+        if not equals:
+            typer.echo("--where : dimension=valeur est attendu.", err=True)
+            raise typer.Exit(_UNUSABLE)
+        filters.setdefault(name, []).append(value)
+    with _reading(database) as connection:
+        try:
+            rows = counts(connection, tenants=tenant, by=names, where=filters, since=since, until=until)
+        except CountError as exc:
+            typer.echo(f"{exc.code} --{exc.place} : attendu {exc.expected}.", err=True)
+            raise typer.Exit(_UNUSABLE) from exc
+    heads = ["service", *dict.fromkeys(names)]
+    table = [[row.service, *(row.group[name] for name in heads[1:]), row.count, row.unsealed] for row in rows]
+    if form is Form.JSON:
+        _write(
+            {
+                "rows": [
+                    {"service": row.service, "by": dict(row.group), "count": row.count, "unsealed": row.unsealed}
+                    for row in rows
+                ],
+                "total": sum(row.count for row in rows),
+                "unsealed": sum(row.unsealed for row in rows),
+            }
+        )
+    elif form is Form.CSV:
+        import csv
+
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow([*heads, "count", "unsealed"])
+        writer.writerows(table)
+    else:
+        _print_table([*heads, "nombre", "dont non scellées"], table)
+        if not table:
+            typer.echo("Rien n'a encore été compté : les écritures viennent avec les réponses des services.")
+
+
+def _print_table(heads: list[str], rows: list[list[Any]]) -> None:
+    cells = [heads, *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(line[at]) for line in cells) for at in range(len(heads))]
+    numbers = {at for at in range(len(heads)) if rows and all(isinstance(row[at], int) for row in rows)}
+    for line in cells:
+        parts = [cell.rjust(widths[at]) if at in numbers else cell.ljust(widths[at]) for at, cell in enumerate(line)]
+        typer.echo("  ".join(parts).rstrip())
+
+
+@app.command()
+def verify(
+    export: Annotated[
+        Path | None,
+        typer.Argument(help="Export à vérifier sans base ni réseau ; sinon le journal de la base.", metavar="EXPORT"),
+    ] = None,
+    head: Annotated[
+        list[Path] | None, typer.Option("--head", help="Tête signée gardée ailleurs (JSON). Répétable.")
+    ] = None,
+    key: Annotated[
+        list[Path] | None, typer.Option("--key", help="Clé publique Ed25519 (PEM) des têtes. Répétable.")
+    ] = None,
+    tenant: Tenants = None,
+    form: Annotated[Form, typer.Option("--format", help="text ou json.")] = Form.TEXT,
+    database: Database = "",
+) -> None:
+    """Vérifier que rien de ce qui est scellé n'a changé ; code 1 si quelque chose a changé."""
+    from gateway.feeds.verification import all_tenants
+    from gateway.feeds.verification import verify as check
+
+    heads, keys = _kept(head or [], key or [])
+    if export is not None:
+        _verify_export(export, heads, keys, form)
+        return
+    with _reading(database) as connection, _progress() as advance:
+        # A head of a chain that is gone altogether must be missed too.
+        names = tenant or sorted({*all_tenants(connection), *(one.chain for one in heads)})
+        reports = [
+            check(
+                connection,
+                name,
+                heads=[one for one in heads if one.chain == name],
+                keys=keys,
+                progress=advance,
+            )
+            for name in names
+        ]
+    ok = all(report.ok for report in reports)
+    if form is Form.JSON:
+        _write({"ok": ok, "ledgers": [report.as_json() for report in reports]})
+    else:
+        for report in reports:
+            typer.echo(
+                f"{report.tenant}: {report.sealed} écritures scellées, {report.unsealed} en attente de sceau, "
+                f"racine {report.root.hex()}, {report.heads_checked} tête(s) comparée(s)"
+            )
+            for name in report.unsealed_entries[:20]:
+                typer.echo(f"  non scellée : {name}")
+            _complain(report.verdict, report.tenant)
+        typer.echo("Journal vérifié (ledger verified)." if ok else "Le journal a été altéré (ledger altered).")
+    if not ok:
+        raise typer.Exit(_FOUND)
+
+
+def _kept(heads: list[Path], keys: list[Path]) -> tuple[list[SignedHead], list[Ed25519PublicKey]]:
+    """The heads and public keys of files; ends the command when one cannot be read."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    from gateway.feeds.heads import read_head
+    from security import json
+    from security.errors import UnsafeInput
+
+    read: list[SignedHead] = []
+    public: list[Ed25519PublicKey] = []
+    for path in heads:
+        try:
+            found = json.loads(path.read_bytes())
+            read.extend(read_head(one) for one in (found if isinstance(found, list) else [found]))
+        except (OSError, UnsafeInput, ValueError, TypeError) as exc:
+            typer.echo(f"{path.name}: FEED-HEAD-001 ce n'est pas une tête signée.", err=True)
+            raise typer.Exit(_UNUSABLE) from exc
+    for path in keys:
+        try:
+            loaded = load_pem_public_key(path.read_bytes())
+        except (OSError, ValueError, UnsupportedAlgorithm) as exc:
+            typer.echo(f"{path.name}: clé publique PEM illisible.", err=True)
+            raise typer.Exit(_UNUSABLE) from exc
+        if not isinstance(loaded, Ed25519PublicKey):
+            typer.echo(f"{path.name}: une clé Ed25519 est attendue.", err=True)
+            raise typer.Exit(_UNUSABLE)
+        public.append(loaded)
+    return read, public
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """Something to call with the entries read so far: a line on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("Vérification…") as status:
+        yield lambda read: status.update(f"Vérification : {read} écritures")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -150,12 +150,13 @@ def verify(
     *,
     heads: Sequence[SignedHead] = (),
     keys: Sequence[Ed25519PublicKey] = (),
+    progress: Callable[[int], object] | None = None,
 ) -> Report:
     """Check a tenant's whole ledger against itself, and against signed heads kept elsewhere.
 
     Finds any edit, removal or reordering of sealed entries and any total that does not match; a cut at the end, or a
     history rewritten whole, needs a head from before. Entries not sealed yet are named, not faulted. With ``keys``,
-    the signature of each head is checked too.
+    the signature of each head is checked too. ``progress`` is called now and then with the entries read so far.
     """
     report = _Findings()
     known = {key_id(key): key for key in keys}
@@ -202,6 +203,8 @@ def verify(
                 report.add(findings.NODE_DIFFERS.finding(f"node/{level}/{position}"))
         for head in by_size.pop(frontier.size, []):
             _check_head(head, frontier, previous, report)
+        if progress is not None and frontier.size % _PAGE == 0:
+            progress(frontier.size)
 
     for level, position in stored_nodes:
         report.add(findings.NODE_DIFFERS.finding(f"node/{level}/{position}", found="a node beyond the tree"))

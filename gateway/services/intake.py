@@ -18,7 +18,7 @@ from mappings.document.people import Professional
 from mappings.loss import LossReport
 from security.errors import Unreadable, UnsafeInput
 
-__all__ = ["Form", "Intake", "IntakeOptions", "IntakeRefused", "convert"]
+__all__ = ["Form", "Intake", "IntakeOptions", "IntakeRefused", "convert", "describe_actor"]
 
 Form = Literal["json", "fhir", "cda"]
 
@@ -163,7 +163,7 @@ def convert(body: bytes, form: Form, options: IntakeOptions) -> Intake:
         type_system=document.type.system,
         acted_at=main.period.start,
         visibility=tuple(sorted(document.visibility.codes)),
-        authors=tuple(_actor(a.professional) for a in document.authors if a.professional),
+        authors=tuple(describe_actor(a.professional) for a in document.authors if a.professional),
         loss=loss.as_json(),
         warnings=tuple(f for f in findings if f.severity is not Severity.ERROR),
     )
@@ -272,7 +272,7 @@ def _ii(identifier: Any) -> str:
     return identifier.root if identifier.extension is None else f"{identifier.root}^{identifier.extension}"
 
 
-def _actor(professional: Professional) -> dict[str, Any]:
+def describe_actor(professional: Professional) -> dict[str, Any]:
     """What the ledger and the VIHF need of a professional; never a patient's datum."""
     organization = professional.organization
     return {

@@ -1,0 +1,450 @@
+"""Documents: taking them in charge, following them, reading them again, withdrawing them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
+from sqlalchemy import Connection, select, tuple_
+
+from gateway import tenants
+from gateway.api.access import Caller, Language, gateway_of, needs, read_body
+from gateway.api.examples import DOCUMENT_BODY, RECEIPT_EXAMPLE
+from gateway.api.receipts import document_of, receipt
+from gateway.api.shapes import DocumentPage, ProblemOut, Receipt
+from gateway.context import Gateway
+from gateway.ids import new_oid
+from gateway.journey.accept import Accepted, accept, replay
+from gateway.journey.accept import Request as Submission
+from gateway.journey.record import cause_of, move
+from gateway.journey.states import CauseCode, Delivery, IllegalMove
+from gateway.problems import Conflict, Forbidden, Invalid, NotFound, Unreadable, rule
+from gateway.services.envelope import Sent, media_type, open_body, open_multipart
+from gateway.services.intake import Intake, IntakeOptions, IntakeRefused, convert, describe_actor
+from gateway.store import blobs
+from gateway.store.engine import ACCEPT
+from gateway.store.tables import deliveries, documents
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1/documents", tags=["documents"])
+
+NO_KEY = rule(
+    "API-IDEM-001",
+    "Il faut une clé d'idempotence, ou un document qui porte son identifiant unique.",
+    "An idempotency key is needed, or a document that brings its unique identifier.",
+    "Envoyez l'en-tête Idempotency-Key avec une valeur propre à ce document.",
+    "Send the header Idempotency-Key with a value of this document's own.",
+)
+BAD_KEY = rule(
+    "API-IDEM-004",
+    "La clé d'idempotence n'a pas la forme attendue.",
+    "The idempotency key does not have the expected form.",
+    "Donnez de 1 à 200 caractères visibles.",
+    "Give 1 to 200 visible characters.",
+)
+IN_PROGRESS = rule(
+    "API-IDEM-005",
+    "Une requête avec cette clé est en cours.",
+    "A request with this key is in progress.",
+    "Recommencez après le délai indiqué.",
+    "Try again after the delay given.",
+)
+WRONG_ACTOR = rule(
+    "API-ACTOR-001",
+    "L'acteur n'est pas couvert par votre habilitation.",
+    "The actor is not covered by your grant.",
+    "L'acteur doit exercer pour la structure du compte et figurer dans l'habilitation de votre logiciel.",
+    "The actor must practise for the account's structure and be in your software's grant.",
+)
+NO_ACTOR = rule(
+    "API-ACTOR-002",
+    "Aucun professionnel n'est désigné comme acteur.",
+    "No professional is named as actor.",
+    "Donnez un auteur professionnel avec sa structure, ou le membre actor.",
+    "Give a professional author with a structure, or the member actor.",
+)
+UNKNOWN = rule(
+    "API-DOC-001",
+    "Ce document n'existe pas pour vous.",
+    "This document does not exist for you.",
+    "Vérifiez l'identifiant reçu à l'envoi.",
+    "Check the identifier received when sending.",
+)
+TOO_LATE = rule(
+    "API-DOC-002",
+    "Rien ne peut plus être retiré : les envois sont terminés ou en cours.",
+    "Nothing can be withdrawn any more: deliveries have ended or are under way.",
+    "Pour un document déjà dans le DMP, demandez sa suppression.",
+    "For a document already in the DMP, ask for its deletion.",
+)
+BAD_CURSOR = rule(
+    "API-PAGE-001",
+    "Ce curseur n'est pas valable.",
+    "This cursor is not valid.",
+    "Relisez depuis le début.",
+    "Read again from the start.",
+)
+PURGED = rule(
+    "API-DOC-003",
+    "Le contenu a été effacé à la fin de sa conservation.",
+    "The content was erased at the end of its retention.",
+    "Lisez-le dans le DMP.",
+    "Read it in the DMP.",
+)
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    code: {"model": ProblemOut, "description": text, "content": {"application/problem+json": {}}}
+    for code, text in {
+        400: "Unreadable",
+        401: "Not authenticated",
+        403: "Not allowed",
+        409: "In progress, or in conflict",
+        413: "Too large",
+        415: "Unsupported content type",
+        422: "Invalid, with every fault",
+        503: "Busy, with Retry-After",
+    }.items()
+}
+READ_PROBLEMS = {code: PROBLEMS[code] for code in (401, 403)} | {
+    404: {"model": ProblemOut, "description": "Not found", "content": {"application/problem+json": {}}}
+}
+
+
+def _out(gateway: Gateway, value: Any, status: int = 200, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(value.model_dump(mode="json", by_alias=True, exclude_none=True), status, headers)
+
+
+async def _sent(request: Request, limit: int) -> tuple[Sent, bytes]:
+    """The document of a request, and the bytes that tell one request's content from another's."""
+    content_type = request.headers.get("content-type", "")
+    if media_type(content_type) == "multipart/form-data":
+        # The parser spools to memory here: the body was bounded before it began.
+        body = await read_body(request, limit)
+        parts = await _parts(body, content_type)
+        metadata, file, file_type = parts
+        sent = open_multipart(metadata, file, file_type, limit)
+        return sent, (metadata or b"") + b"\0" + (file or b"")
+    body = await read_body(request, limit)
+    return open_body(body, content_type, limit), body
+
+
+async def _parts(body: bytes, content_type: str) -> tuple[bytes | None, bytes | None, str]:
+    from python_multipart.exceptions import MultipartParseError
+    from starlette.datastructures import Headers, UploadFile
+    from starlette.formparsers import MultiPartException, MultiPartParser
+
+    async def stream() -> Any:
+        yield body
+
+    parser = MultiPartParser(
+        Headers({"content-type": content_type}), stream(), max_files=2, max_fields=4, max_part_size=len(body) + 1
+    )
+    try:
+        form = await parser.parse()
+    except (MultiPartException, MultipartParseError, KeyError, ValueError):
+        from gateway.services.intake import UNREADABLE
+
+        raise Unreadable([UNREADABLE.finding("", found="multipart", expected="multipart/form-data")]) from None
+    out: dict[str, tuple[bytes, str]] = {}
+    for name in ("metadata", "file"):
+        value = form.get(name)
+        if isinstance(value, UploadFile):
+            out[name] = (await value.read(), value.content_type or "")
+        elif isinstance(value, str):
+            out[name] = (value.encode(), "application/json" if name == "metadata" else "text/plain")
+    metadata = out.get("metadata", (None, ""))[0]
+    file, file_type = out.get("file", (None, ""))
+    return metadata, file, file_type
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=Receipt,
+    summary="Send a document",
+    responses={202: {"content": {"application/json": {"example": RECEIPT_EXAMPLE}}}, **PROBLEMS},
+    openapi_extra={"requestBody": DOCUMENT_BODY},
+)
+async def send(
+    request: Request,
+    language: Language,
+    caller: Annotated[Caller, Depends(needs("documents:write", "dispensations:write"))],
+    idempotency_key: Annotated[str | None, Header(description="One value a document, kept by the sender.")] = None,
+    passerelle_tenant: Annotated[str | None, Header(description="Structure acted for, when several.")] = None,
+    passerelle_actor: Annotated[str | None, Header(description="PS_IdNat of the actor, when not the author.")] = None,
+) -> Response:
+    """Take a document in charge: read, converted to CDA and FHIR, checked, kept; then delivered in the background.
+
+    The answer (202) is a promise: each delivery will end in exactly one of acknowledged, refused, dead letter,
+    withdrawn or expired. The same `Idempotency-Key`, or the same unique identifier with the same content, gives the
+    first receipt again with `Idempotent-Replayed: true`.
+    """
+    gateway = gateway_of(request)
+    tenant = caller.acting_for(passerelle_tenant)
+    if idempotency_key is not None and not (1 <= len(idempotency_key) <= 200 and idempotency_key.isprintable()):
+        raise Invalid([BAD_KEY.finding("Idempotency-Key")])
+    sent, content = await _sent(request, gateway.settings.max_body_bytes)
+    mac = hmac.new(gateway.vault.key(tenant.id, "body"), content, hashlib.sha256).hexdigest()
+
+    under_way = request.app.state.under_way
+    ticket = (caller.client.id, idempotency_key)
+    if idempotency_key is not None:
+        if ticket in under_way:
+            raise Conflict([IN_PROGRESS.finding("Idempotency-Key")], slug="in-progress", headers={"Retry-After": "1"})
+        under_way.add(ticket)
+    try:
+        if idempotency_key is not None:
+            key = idempotency_key
+            earlier = await gateway.store.read(lambda c: replay(c, caller.client.id, key, mac))
+            if earlier is not None:
+                return await _receipt(gateway, earlier, caller, language)
+        intake = await _convert(gateway, sent)
+        if idempotency_key is None and not intake.brought_id:
+            raise Invalid([NO_KEY.finding("Idempotency-Key")])
+        _check_scope(caller, intake)
+        actor = _actor(sent, intake, passerelle_actor)
+        allowed = await gateway.store.read(
+            lambda c: tenants.may_act(c, caller.client.id, tenant, str(actor["id"]), actor["structure"])
+        )
+        if not allowed:
+            raise Forbidden([WRONG_ACTOR.finding("/actor")], slug="actor-not-granted")
+        mail = sent.envelope.deliver_to.mss
+        submission = Submission(
+            tenant=tenant.id,
+            client=caller.client.id,
+            actor=actor,
+            intake=intake,
+            body_mac=mac,
+            idempotency_key=idempotency_key,
+            to_dmp=sent.envelope.deliver_to.dmp,
+            recipients=tuple(r.model_dump(mode="json") for r in mail.recipients) if mail else (),
+            options=mail.model_dump(mode="json", exclude={"recipients"}, exclude_none=True) if mail else {},
+        )
+        done = await gateway.store.write(
+            lambda c: accept(
+                c,
+                gateway.vault,
+                submission,
+                now=gateway.now(),
+                hold_days=gateway.settings.hold_days,
+                max_pending=gateway.settings.max_pending,
+            ),
+            ACCEPT,
+        )
+    finally:
+        under_way.discard(ticket)
+    gateway.wake()
+    return await _receipt(gateway, done, caller, language)
+
+
+async def _receipt(gateway: Gateway, done: Accepted, caller: Caller, language: str) -> Response:
+    def load(connection: Connection) -> Receipt:
+        row = document_of(connection, done.document_id, caller.tenant_ids)
+        if row is None:
+            raise NotFound([UNKNOWN.finding("")])
+        return receipt(connection, row, language)
+
+    headers = {"Location": f"/v1/documents/{done.document_id}"}
+    if done.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return _out(gateway, await gateway.store.read(load), 202, headers)
+
+
+async def _convert(gateway: Gateway, sent: Sent) -> Intake:
+    settings = gateway.settings
+    options = IntakeOptions(
+        environment=settings.environment,
+        allow_loss=sent.envelope.allow_loss,
+        fresh_oid=new_oid(),
+        now=gateway.now().isoformat(timespec="seconds"),
+        max_document_bytes=settings.dmp.max_document_bytes,
+    )
+    try:
+        return await gateway.compute(convert, sent.body, sent.form, options)
+    except IntakeRefused as exc:
+        raise (Unreadable if exc.unreadable else Invalid)(exc.findings) from None
+
+
+def _check_scope(caller: Caller, intake: Intake) -> None:
+    """A pharmacy's scope sends dispensations and nothing else."""
+    if "documents:write" not in caller.scopes and intake.kind != "dispensation":
+        from gateway.api.access import NO_SCOPE
+
+        raise Forbidden([NO_SCOPE.finding("Authorization", expected="documents:write")], slug="insufficient-scope")
+
+
+def _actor(sent: Sent, intake: Intake, header: str | None) -> dict[str, Any]:
+    if sent.envelope.actor is not None:
+        return describe_actor(sent.envelope.actor)
+    for author in intake.authors:
+        if header is None or author["id"] == header:
+            return author
+    raise Invalid([NO_ACTOR.finding("/actor" if header is None else "Passerelle-Actor")])
+
+
+@router.get("", response_model=DocumentPage, summary="List documents", responses=READ_PROBLEMS)
+async def listing(
+    request: Request,
+    language: Language,
+    caller: Annotated[Caller, Depends(needs("documents:read", "operations"))],
+    state: Annotated[str | None, Query(description="State of the document.")] = None,
+    kind: Annotated[str | None, Query(description="Kind of document.")] = None,
+    actor: Annotated[str | None, Query(description="PS_IdNat of the professional who acted.")] = None,
+    received_from: Annotated[datetime | None, Query(alias="from", description="Received at or after.")] = None,
+    received_to: Annotated[datetime | None, Query(alias="to", description="Received before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    cursor: Annotated[str | None, Query(description="From the page before.")] = None,
+) -> Response:
+    """The documents of your structures, newest first."""
+    gateway = gateway_of(request)
+    query = select(documents).where(documents.c.tenant_id.in_(caller.tenant_ids))
+    if state:
+        query = query.where(documents.c.state == state)
+    if kind:
+        query = query.where(documents.c.kind == kind)
+    if received_from:
+        query = query.where(documents.c.received_at >= _aware(received_from))
+    if received_to:
+        query = query.where(documents.c.received_at < _aware(received_to))
+    if actor:
+        query = query.where(documents.c.actor.contains(f'"id":"{actor}"'))
+    if cursor:
+        query = query.where(tuple_(documents.c.received_at, documents.c.id) < _open_cursor(cursor))
+    query = query.order_by(documents.c.received_at.desc(), documents.c.id.desc()).limit(limit + 1)
+
+    def load(connection: Connection) -> DocumentPage:
+        rows = connection.execute(query).all()
+        more = len(rows) > limit
+        items = [receipt(connection, row, language) for row in rows[:limit]]
+        return DocumentPage(items=items, cursor=_close_cursor(rows[limit - 1]) if more else None)
+
+    return _out(gateway, await gateway.store.read(load))
+
+
+def _aware(at: datetime) -> datetime:
+    from gateway.api.receipts import PARIS
+
+    return at if at.tzinfo else at.replace(tzinfo=PARIS)
+
+
+def _close_cursor(row: Any) -> str:
+    return base64.urlsafe_b64encode(f"{row.received_at.isoformat()}|{row.id}".encode()).decode().rstrip("=")
+
+
+def _open_cursor(cursor: str) -> tuple[datetime, str]:
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        at, _, document_id = text.partition("|")
+        return datetime.fromisoformat(at), document_id
+    except (ValueError, binascii.Error):
+        raise Invalid([BAD_CURSOR.finding("cursor")], slug="invalid-cursor") from None
+
+
+async def _load(request: Request, caller: Caller, document_id: str) -> Any:
+    gateway = gateway_of(request)
+    row = await gateway.store.read(lambda c: document_of(c, document_id, caller.tenant_ids))
+    if row is None:
+        raise NotFound([UNKNOWN.finding("")])
+    return row
+
+
+@router.get("/{document_id}", response_model=Receipt, summary="Follow a document", responses=READ_PROBLEMS)
+async def follow(
+    request: Request,
+    document_id: str,
+    language: Language,
+    caller: Annotated[Caller, Depends(needs("documents:read", "documents:write", "operations"))],
+) -> Response:
+    """State, deliveries with their outcomes, and the whole history of a document."""
+    gateway = gateway_of(request)
+    row = await _load(request, caller, document_id)
+    return _out(gateway, await gateway.store.read(lambda c: receipt(c, row, language, whole=True)))
+
+
+async def _content(request: Request, caller: Caller, document_id: str, column: str) -> tuple[Any, bytes]:
+    gateway = gateway_of(request)
+    row = await _load(request, caller, document_id)
+    address = getattr(row, column)
+    try:
+        return row, await gateway.store.read(lambda c: blobs.get(c, gateway.vault, row.tenant_id, address))
+    except KeyError:
+        raise NotFound([PURGED.finding("")], slug="purged", status=410) from None
+
+
+@router.get("/{document_id}/cda", summary="Read the CDA", responses=READ_PROBLEMS, response_class=Response)
+async def read_cda(
+    request: Request,
+    document_id: str,
+    caller: Annotated[Caller, Depends(needs("documents:read", "documents:write"))],
+) -> Response:
+    """The CDA R2 as kept: byte for byte what is or will be delivered."""
+    _, data = await _content(request, caller, document_id, "cda")
+    return Response(data, media_type="application/xml", headers={"Cache-Control": "no-store"})
+
+
+@router.get("/{document_id}/fhir", summary="Read the FHIR Bundle", responses=READ_PROBLEMS, response_class=Response)
+async def read_fhir(
+    request: Request,
+    document_id: str,
+    caller: Annotated[Caller, Depends(needs("documents:read", "documents:write"))],
+) -> Response:
+    """The FHIR R4 document Bundle of the same document."""
+    _, data = await _content(request, caller, document_id, "fhir")
+    return Response(data, media_type="application/fhir+json", headers={"Cache-Control": "no-store"})
+
+
+@router.get("/{document_id}/loss", summary="Read the loss report", responses=READ_PROBLEMS)
+async def read_loss(
+    request: Request,
+    document_id: str,
+    caller: Annotated[Caller, Depends(needs("documents:read", "documents:write"))],
+) -> Response:
+    """What was carried, kept as text only or lost, with its place in what you sent."""
+    row = await _load(request, caller, document_id)
+    return JSONResponse(row.loss)
+
+
+@router.post("/{document_id}/withdraw", response_model=Receipt, summary="Withdraw a document", responses=READ_PROBLEMS)
+async def withdraw(
+    request: Request,
+    document_id: str,
+    language: Language,
+    caller: Annotated[Caller, Depends(needs("documents:write", "dispensations:write"))],
+) -> Response:
+    """Stop the deliveries that have not begun; those under way or ended stay as they are."""
+    gateway = gateway_of(request)
+    row = await _load(request, caller, document_id)
+
+    def stop(connection: Connection) -> int:
+        stopped = 0
+        for delivery in connection.execute(
+            select(deliveries).where(deliveries.c.document_id == row.id, deliveries.c.ended_at.is_(None))
+        ).all():
+            if delivery.state == "retrying" and delivery.prepared is not None:
+                continue  # bytes may have left already: only the destination's word ends it
+            try:
+                move(
+                    connection,
+                    gateway.vault,
+                    delivery,
+                    Delivery.WITHDRAWN,
+                    at=gateway.now(),
+                    by=f"client:{caller.client.id}",
+                    cause=cause_of(CauseCode.WITHDRAWN_BY_CALLER),
+                )
+                stopped += 1
+            except IllegalMove:
+                continue
+        return stopped
+
+    if not await gateway.store.write(stop):
+        raise Conflict([TOO_LATE.finding("")], slug="too-late")
+    fresh = await _load(request, caller, document_id)
+    return _out(gateway, await gateway.store.read(lambda c: receipt(c, fresh, language, whole=True)))

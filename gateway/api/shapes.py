@@ -1,0 +1,203 @@
+"""The JSON that callers read: receipts, history, problems, counts. Members are camelCase, times RFC 3339."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+__all__ = [
+    "CountRow",
+    "Counts",
+    "DeliveryOut",
+    "DocumentPage",
+    "Fault",
+    "HistoryRow",
+    "IdentityEventIn",
+    "IdentityOut",
+    "Outcome",
+    "PendingIdentity",
+    "ProblemOut",
+    "Receipt",
+    "TokenOut",
+    "WebhookIn",
+    "WebhookOut",
+]
+
+
+class Shape(BaseModel):
+    """A camelCase JSON object."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True)
+
+
+class Fault(Shape):
+    """One fault of a refused request, or one warning of an accepted one."""
+
+    severity: str
+    code: str = Field(description="Stable code, the same in every language.")
+    location: str = Field(description="JSON pointer or XPath in what was sent.")
+    message: str
+    fix: str | None = Field(None, description="What to do.")
+    found: str | None = None
+    expected: str | None = None
+    line: int | None = None
+    help: str | None = None
+
+
+class ProblemOut(Shape):
+    """RFC 9457 problem: why a request was refused, with every fault found."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    faults: list[Fault] = []
+
+
+class Outcome(Shape):
+    """How a delivery ended, with the remote service's own code and words kept apart."""
+
+    code: str
+    original_code: str | None = None
+    original_text: str | None = None
+    cause: str
+    fix: str
+
+
+class DeliveryOut(Shape):
+    """A delivery of a document to one destination."""
+
+    id: str
+    to: str = Field(description="dmp or mss.")
+    state: str
+    reason: str | None = None
+    cause: str | None = None
+    fix: str | None = None
+    recipients: int | None = None
+    attempts: int = 0
+    next_attempt_at: datetime | None = None
+    expires_at: datetime | None = None
+    outcome: Outcome | None = None
+    reference: str | None = Field(None, description="What the destination calls it: entryUUID, Message-ID.")
+
+
+class HistoryRow(Shape):
+    """One change of state."""
+
+    at: datetime
+    subject: str = Field(description="document or delivery.")
+    id: str
+    from_: str | None = Field(None, alias="from")
+    to: str
+    code: str | None = None
+    cause: str | None = None
+    by: str
+
+
+class Receipt(Shape):
+    """What the gateway took in charge, and where it stands."""
+
+    id: str
+    state: str
+    kind: str
+    unique_id: str
+    received_at: datetime
+    deliveries: list[DeliveryOut]
+    loss: dict[str, int]
+    warnings: list[Fault] = []
+    links: dict[str, str]
+    history: list[HistoryRow] | None = None
+
+
+class DocumentPage(Shape):
+    """A page of documents, newest first."""
+
+    items: list[Receipt]
+    cursor: str | None = Field(None, description="Give it back to read the next page; absent on the last.")
+
+
+class CountRow(Shape):
+    """A count for one combination of the dimensions asked."""
+
+    service: str = Field(description="What is counted: dmp.document, mss.message...")
+    by: dict[str, str | None]
+    count: int
+
+
+class Counts(Shape):
+    """Counts of the ledger, unsealed tail included."""
+
+    rows: list[CountRow]
+    total: int
+    unsealed: int = Field(description="Entries counted that are not sealed yet (under a second old).")
+
+
+class IdentityOut(Shape):
+    """A patient's identity as the gateway holds it: its status, never its traits."""
+
+    id: str
+    status: str
+    attributes: list[str]
+    has_ins: bool
+    checked_at: datetime | None = None
+    missing: list[str] = Field(description="What is missing for a qualified identity: ins, proof.")
+    released: int | None = Field(None, description="Deliveries this call let go.")
+
+
+class PendingIdentity(Shape):
+    """A patient whose documents wait."""
+
+    id: str
+    status: str
+    missing: list[str]
+    documents: int
+    oldest: datetime
+    cause: str | None = None
+    fix: str | None = None
+
+
+class IdentityEventIn(Shape):
+    """Something a person did or learnt about a patient's identity."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+
+    event: str = Field(description="PROOF_HIGH_CHECKED, PROOF_LOW_CHECKED, SET_DOUTEUX, CLEAR_DOUTEUX, SET_HOMONYME...")
+    proof: str | None = Field(None, description="Document shown: CN, PA, CS, AV... for a proof.")
+    opposition: str | None = Field(None, pattern="^(dmp|mss)$", description="With OPPOSED: what the patient refuses.")
+
+
+class WebhookIn(Shape):
+    """Where to tell the end of deliveries."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+
+    url: str = Field(max_length=500, description="https address.")
+    tenant: str | None = None
+
+
+class WebhookOut(Shape):
+    """A registered webhook; the secret is shown once."""
+
+    id: str
+    url: str
+    secret: str | None = None
+
+
+class TokenOut(BaseModel):
+    """An access token (RFC 6749 5.1)."""
+
+    access_token: str
+    token_type: str = "bearer"  # noqa: S105 - the name of the scheme
+    expires_in: int
+    scope: str
+
+
+def words(pair: dict[str, Any] | None, language: str) -> str:
+    """The sentence of one language out of a stored pair."""
+    if not pair:
+        return ""
+    return str(pair.get("en" if language == "en" else "fr") or "")

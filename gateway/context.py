@@ -1,0 +1,63 @@
+"""What one running gateway holds: settings, store, vault, pool, tokens, clock. Made once, passed in everywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+from gateway.journey.worker import Clock, Worker, utc_now
+from gateway.settings import Settings
+from gateway.store.engine import Store
+from gateway.vault import Vault
+from security.tokens import AccessTokens
+
+__all__ = ["Gateway", "make_pool"]
+
+T = TypeVar("T")
+
+
+def _warm() -> None:
+    """Load what every conversion needs before the first request asks for it."""
+    import gateway.services.intake  # noqa: F401
+    from mappings import cda, fhir  # noqa: F401
+
+
+def make_pool(processes: int) -> Executor:
+    """The pool that converts, checks and renders: processes, or one thread when none are wanted (tests)."""
+    if processes < 1:
+        return ThreadPoolExecutor(2, thread_name_prefix="convert")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["gateway.services.intake", "mappings.cda", "mappings.fhir"])
+    return ProcessPoolExecutor(processes, mp_context=context, initializer=_warm)
+
+
+@dataclass(slots=True)
+class Gateway:
+    """One running gateway."""
+
+    settings: Settings
+    store: Store
+    vault: Vault
+    pool: Executor
+    tokens: AccessTokens
+    clock: Clock = utc_now
+    worker: Worker | None = None
+    health: dict[str, Any] = field(default_factory=dict)
+
+    def now(self) -> datetime:
+        """The present instant."""
+        return self.clock()
+
+    def wake(self) -> None:
+        """Tell the worker that something may be due."""
+        if self.worker is not None:
+            self.worker.wake()
+
+    async def compute(self, work: Callable[..., T], *args: Any) -> T:
+        """Run CPU work away from the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self.pool, work, *args)

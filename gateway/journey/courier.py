@@ -1,0 +1,234 @@
+"""What every courier does the same way: load what a delivery is about, write what became of it, plan what follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+
+from conformance.verdict import Text
+from gateway import identities
+from gateway.identities import Identity
+from gateway.ids import new_id
+from gateway.journey.claims import release
+from gateway.journey.record import Cause, LostLease, cause_of, move
+from gateway.journey.retry import RetryPolicy
+from gateway.journey.states import CauseCode, Delivery
+from gateway.journey.worker import Clock
+from gateway.store import blobs
+from gateway.store.engine import Store
+from gateway.store.tables import deliveries, documents, exchanges
+from gateway.tenants import Tenant, tenant
+from gateway.vault import Vault
+
+__all__ = ["CourierBase", "Load", "Stop"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """A delivery and everything it is about."""
+
+    delivery: Row[Any]
+    document: Row[Any]
+    identity: Identity
+    tenant: Tenant
+    cda: bytes
+
+
+class Stop(Exception):
+    """The delivery goes no further for now: it was moved, or given back."""
+
+
+def nothing(name: str) -> None:
+    """The hook of a service: named moments pass unnoticed."""
+
+
+class CourierBase:
+    """Common work of couriers; each write is one transaction, under the delivery's fence."""
+
+    destination = ""
+    concurrency = 4
+
+    def __init__(
+        self,
+        store: Store,
+        vault: Vault,
+        *,
+        clock: Clock,
+        policy: RetryPolicy,
+        random: Random | None = None,
+        moment: Callable[[str], None] = nothing,
+    ) -> None:
+        self.store = store
+        self.vault = vault
+        self.clock = clock
+        self.policy = policy
+        self.random = random or Random()  # noqa: S311 - jitter, not a secret
+        #: Called at named moments, so that a test may end the process there.
+        self.moment = moment
+
+    @property
+    def by(self) -> str:
+        """How history names this courier."""
+        return f"gateway:{self.destination}"
+
+    async def load(self, delivery: Row[Any]) -> Load:
+        """Everything a delivery is about, read in one go."""
+
+        def read(connection: Connection) -> Load:
+            document = connection.execute(select(documents).where(documents.c.id == delivery.document_id)).one()
+            owner = tenant(connection, delivery.tenant_id)
+            if owner is None:
+                raise LookupError("the tenant is disabled")
+            return Load(
+                delivery=delivery,
+                document=document,
+                identity=identities.load(connection, self.vault, document.identity_id),
+                tenant=owner,
+                cda=blobs.get(connection, self.vault, delivery.tenant_id, document.cda),
+            )
+
+        return await self.store.read(read)
+
+    async def read_blob(self, tenant_id: str, address: str) -> bytes:
+        """The bytes at an address."""
+        return await self.store.read(lambda c: blobs.get(c, self.vault, tenant_id, address))
+
+    async def finish(
+        self,
+        delivery: Row[Any],
+        to: Delivery,
+        cause: Cause | None,
+        *,
+        receipt: dict[str, Any] | None = None,
+        values: dict[str, Any] | None = None,
+    ) -> None:
+        """Bring the delivery to a state, its ledger entry in the same transaction."""
+
+        def work(connection: Connection) -> None:
+            # Read again under the transaction: the state may have changed since the claim (withdrawn, for instance).
+            row = connection.execute(select(deliveries).where(deliveries.c.id == delivery.id)).one()
+            if row.fence != delivery.fence:
+                raise LostLease(delivery.id)
+            move(
+                connection,
+                self.vault,
+                row,
+                to,
+                at=self.clock(),
+                by=self.by,
+                cause=cause,
+                fence=delivery.fence,
+                receipt=receipt,
+                values=values,
+            )
+
+        await self.store.write(work)
+
+    async def try_later(
+        self,
+        delivery: Row[Any],
+        to: Delivery,
+        cause: Cause,
+        *,
+        retry_after: float | None = None,
+        count: bool = True,
+    ) -> None:
+        """Plan another attempt, or give the delivery to a person (dead letter) when attempts are spent."""
+        attempts = delivery.attempts + 1 if count else delivery.attempts
+        if self.policy.exhausted(attempts):
+            spent = cause_of(CauseCode.TOO_MANY_ATTEMPTS)
+            last = Cause(
+                code=str(CauseCode.TOO_MANY_ATTEMPTS),
+                text=Text(
+                    f"{spent.text.fr} Dernière cause : {cause.text.fr}", f"{spent.text.en} Last: {cause.text.en}"
+                ),
+                fix=spent.fix,
+                original_code=cause.original_code or cause.code,
+                original_text=cause.original_text,
+            )
+            await self.finish(delivery, Delivery.DEAD_LETTER, last, values={"attempts": attempts})
+            return
+        wait = self.policy.delay(attempts, self.random, retry_after)
+        values: dict[str, Any] = {"attempts": attempts, "next_attempt_at": self.clock() + wait}
+        await self._again(delivery, to, cause, values)
+
+    async def hold(self, delivery: Row[Any], cause: Cause, *, days: int, look_again: timedelta) -> None:
+        """Have a delivery wait for its identity; looked at again after a while, expired after ``days``."""
+        now = self.clock()
+        values: dict[str, Any] = {"next_attempt_at": now + look_again}
+        if delivery.state == str(Delivery.HELD):
+            await self._again(delivery, Delivery.HELD, cause, values)
+            return
+        values["expires_at"] = now + timedelta(days=days)
+        await self.finish(delivery, Delivery.HELD, cause, values=values)
+
+    async def _again(self, delivery: Row[Any], to: Delivery, cause: Cause, values: dict[str, Any]) -> None:
+        def work(connection: Connection) -> None:
+            row = connection.execute(select(deliveries).where(deliveries.c.id == delivery.id)).one()
+            if row.fence != delivery.fence:
+                raise LostLease(delivery.id)
+            if row.state == str(to):
+                changed = connection.execute(
+                    update(deliveries)
+                    .where(deliveries.c.id == row.id, deliveries.c.fence == delivery.fence)
+                    .values(
+                        reason=cause.code,
+                        cause_fr=cause.text.fr,
+                        cause_en=cause.text.en,
+                        fix_fr=cause.fix.fr,
+                        fix_en=cause.fix.en,
+                        lease_owner=None,
+                        lease_until=None,
+                        updated_at=self.clock(),
+                        **values,
+                    )
+                )
+                if changed.rowcount != 1:
+                    raise LostLease(delivery.id)
+                return
+            move(
+                connection,
+                self.vault,
+                row,
+                to,
+                at=self.clock(),
+                by=self.by,
+                cause=cause,
+                fence=delivery.fence,
+                values=values,
+            )
+
+        await self.store.write(work)
+
+    async def give_back(self, delivery: Row[Any], after: timedelta) -> None:
+        """Let go of a delivery unchanged, to be claimed again after a while."""
+        at = self.clock() + after
+        await self.store.write(lambda c: release(c, delivery.id, delivery.fence, next_attempt_at=at))
+
+    async def keep_exchange(
+        self, delivery: Row[Any], transaction: str, outcome: str, request: bytes, response: bytes
+    ) -> None:
+        """Keep an exchange as evidence, its bodies sealed."""
+        now = self.clock()
+
+        def work(connection: Connection) -> None:
+            connection.execute(
+                exchanges.insert().values(
+                    id=new_id("exc", now),
+                    tenant_id=delivery.tenant_id,
+                    delivery_id=delivery.id,
+                    destination=self.destination,
+                    transaction=transaction,
+                    at=now,
+                    outcome=outcome,
+                    request=blobs.put(connection, self.vault, delivery.tenant_id, request, now) if request else None,
+                    response=blobs.put(connection, self.vault, delivery.tenant_id, response, now) if response else None,
+                )
+            )
+
+        await self.store.write(work)

@@ -1,0 +1,347 @@
+"""Taking a document to the DMP: identity, opposition, record status, one submission set kept before it leaves.
+
+The order matters. The set's ids and bytes are committed before the first byte leaves; whoever finds a delivery that was
+*sending* asks the registry first, since the answer may have been lost after the DMP accepted (dmp.md 9, last row).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import structlog
+from sqlalchemy import Connection, Row, select, update
+
+from adapters.dmp.actor import Actor
+from adapters.dmp.outcomes import Kind, Outcome
+from adapters.dmp.prepare import (
+    DocumentTooLarge,
+    InvalidSubmission,
+    OutgoingDocument,
+    PreparedSubmission,
+)
+from conformance.verdict import Text
+from gateway import identities
+from gateway.context import Gateway
+from gateway.journey.courier import CourierBase, Load, Stop
+from gateway.journey.qualify import Qualifier
+from gateway.journey.record import Cause, LostLease, cause_of, move
+from gateway.journey.states import CauseCode, Delivery
+from gateway.neighbours import DmpLine, Neighbours
+from gateway.services.rewrite import Rewritten, rewrite
+from gateway.store import blobs
+from gateway.store.tables import deliveries, documents
+from mappings.xds import PatientId
+from security.vihf import Coded
+
+__all__ = ["DmpCourier"]
+
+log = structlog.get_logger("passerelle.dmp")
+
+#: The registry was asked and has nothing of the set: the same set goes again.
+NOT_IN_REGISTRY = "DMP-LOCAL-not_found"
+
+_G15 = "1.2.250.1.71.1.2.7"
+_R01 = "1.2.250.1.71.4.2.5"
+
+TOO_LARGE = Text("Le document dépasse la taille que le DMP accepte.", "The document is larger than the DMP takes.")
+TOO_LARGE_FIX = Text(
+    "Réduisez le PDF (définition des images), puis envoyez une nouvelle version.",
+    "Make the PDF smaller (image resolution), then send a new version.",
+)
+INVALID = Text(
+    "Les métadonnées tirées du document ne sont pas complètes.",
+    "The metadata drawn from the document are not complete.",
+)
+INVALID_FIX = Text(
+    "Complétez l'en-tête du document (auteur, structure, acte), puis envoyez une nouvelle version.",
+    "Complete the document's header (author, structure, act), then send a new version.",
+)
+
+
+def cause_from(outcome: Outcome) -> Cause:
+    """The cause of an outcome of the DMP, its own code and words kept."""
+    return Cause(
+        code=outcome.code,
+        text=outcome.cause,
+        fix=outcome.fix,
+        original_code=outcome.original_code or None,
+        original_text=outcome.original_text or None,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    prepared: PreparedSubmission
+    fresh: bool  #: no byte of it has left yet
+
+
+class DmpCourier(CourierBase):
+    """Feeds the DMP."""
+
+    destination = "dmp"
+
+    def __init__(self, gateway: Gateway, neighbours: Neighbours, qualifier: Qualifier, **options: Any) -> None:
+        super().__init__(gateway.store, gateway.vault, clock=gateway.clock, **options)
+        self.gateway = gateway
+        self.neighbours = neighbours
+        self.qualifier = qualifier
+        self.concurrency = gateway.settings.dmp.concurrency
+
+    async def carry(self, delivery: Row[Any]) -> None:
+        """Bring one claimed delivery as far as it goes now."""
+        try:
+            load = await self.load(delivery)
+            line = self.neighbours.dmp(load.tenant)
+            actor = _actor(load, self.clock())
+            ready = await self._already_prepared(load)
+            if ready is not None and not ready.fresh:
+                await self._ask_first(load, line, actor, ready.prepared)
+            else:
+                if ready is None:
+                    ready = await self._prepare(load, line, actor)
+                await self._send(load, line, actor, ready.prepared)
+        except Stop:
+            return
+
+    async def _already_prepared(self, load: Load) -> _Ready | None:
+        delivery = load.delivery
+        if delivery.prepared is None:
+            return None
+        stored = await self.read_blob(delivery.tenant_id, delivery.prepared)
+        # Once a set was on its way, only the registry knows: a retry after a clear refusal never left a doubt.
+        doubt = delivery.state in (str(Delivery.SENDING), str(Delivery.UNCERTAIN))
+        return _Ready(prepared=PreparedSubmission.load(stored), fresh=not doubt)
+
+    async def _ask_first(self, load: Load, line: DmpLine, actor: Actor, prepared: PreparedSubmission) -> None:
+        """The answer was lost: is the document in the registry? Only then decide."""
+        if self.gateway.settings.dmp.after_lost_answer == "resend_same_set":
+            await self._send(load, line, actor, prepared)
+            return
+        outcome, entries = await line.client.confirm(prepared, actor)
+        self.moment("after_ask")
+        if outcome.kind is Kind.ACCEPTED:
+            await self._acknowledge(load, prepared, entry=entries.get(prepared.document_unique_ids[0]))
+        elif outcome.code == NOT_IN_REGISTRY:
+            await self._send(load, line, actor, prepared)
+        elif outcome.kind is Kind.REFUSED:
+            await self.finish(load.delivery, Delivery.DEAD_LETTER, cause_from(outcome))
+        else:
+            await self.try_later(
+                load.delivery, Delivery.UNCERTAIN, cause_from(outcome), retry_after=outcome.retry_after
+            )
+
+    async def _prepare(self, load: Load, line: DmpLine, actor: Actor) -> _Ready:
+        """Everything that must hold before a set is made; then the set, kept with the state *sending*."""
+        delivery = load.delivery
+        identity = await self._qualified(load)
+        await self._check_record(load, line, actor, identity)
+        replaces = await self._replaced_entry(load, line, actor, identity)
+        rewritten = await self._with_ins(load, identity)
+        content = rewritten.cda if rewritten else load.cda
+        try:
+            document = OutgoingDocument(
+                content=content, visibility=frozenset(load.document.visibility), replaces=replaces
+            )
+            prepared = await asyncio.to_thread(line.client.prepare, [document], actor)
+        except DocumentTooLarge as exc:
+            cause = Cause(
+                code=exc.code, text=TOO_LARGE, fix=TOO_LARGE_FIX, original_text=f"{exc.size} > {exc.limit} octets"
+            )
+            await self.finish(delivery, Delivery.REFUSED, cause)
+            raise Stop from exc
+        except InvalidSubmission as exc:
+            codes = ", ".join(sorted({f.code for f in exc.verdict.errors}))
+            cause = Cause(code="invalid_metadata", text=INVALID, fix=INVALID_FIX, original_text=codes)
+            await self.finish(delivery, Delivery.REFUSED, cause)
+            raise Stop from exc
+        await self.store.write(lambda c: self._commit_set(c, load, prepared, rewritten))
+        self.moment("after_prepare")
+        return _Ready(prepared=prepared, fresh=True)
+
+    def _commit_set(
+        self, connection: Connection, load: Load, prepared: PreparedSubmission, rewritten: Rewritten | None
+    ) -> None:
+        now = self.clock()
+        tenant = load.delivery.tenant_id
+        row = connection.execute(select(deliveries).where(deliveries.c.id == load.delivery.id)).one()
+        if row.fence != load.delivery.fence:
+            raise LostLease(row.id)
+        if rewritten is not None:
+            connection.execute(
+                update(documents)
+                .where(documents.c.id == load.document.id)
+                .values(
+                    model=blobs.put(connection, self.vault, tenant, rewritten.model, now),
+                    cda=blobs.put(connection, self.vault, tenant, rewritten.cda, now),
+                    fhir=blobs.put(connection, self.vault, tenant, rewritten.fhir, now),
+                    cda_qualified=True,
+                    updated_at=now,
+                )
+            )
+        address = blobs.put(connection, self.vault, tenant, prepared.dump(), now)
+        move(
+            connection,
+            self.vault,
+            row,
+            Delivery.SENDING,
+            at=now,
+            by=self.by,
+            fence=load.delivery.fence,
+            values={"prepared": address, "next_attempt_at": now},
+        )
+
+    async def _qualified(self, load: Load) -> identities.Identity:
+        identity = load.identity
+        if not identity.qualified or self.qualifier.stale(identity, self.clock()):
+            identity = await self.qualifier.ensure(self, load)
+        if await self.store.read(lambda c: identities.opposed(c, identity.id, "dmp")):
+            await self.finish(load.delivery, Delivery.REFUSED, cause_of(CauseCode.PATIENT_OPPOSED))
+            raise Stop
+        return identity
+
+    async def _check_record(self, load: Load, line: DmpLine, actor: Actor, identity: identities.Identity) -> None:
+        """TD0.2: is there an open record for this INS?"""
+        if not self.gateway.settings.dmp.check_status:
+            return
+        answer = await line.client.patient_status(_patient(identity), actor)
+        outcome, status = answer.outcome, answer.status
+        if outcome.kind is Kind.ACCEPTED and status is not None and status.may_feed:
+            return
+        if outcome.kind in (Kind.RETRY, Kind.ASK_REGISTRY):
+            await self.try_later(load.delivery, Delivery.RETRYING, cause_from(outcome), retry_after=outcome.retry_after)
+        elif outcome.kind is Kind.OPERATOR:
+            await self.try_later(load.delivery, Delivery.RETRYING, cause_from(outcome), retry_after=300)
+        elif outcome.kind is Kind.REFUSED:
+            await self.finish(load.delivery, Delivery.REFUSED, cause_from(outcome))
+        else:
+            await self.finish(load.delivery, Delivery.REFUSED, cause_of(CauseCode.NO_DMP))
+        raise Stop
+
+    async def _replaced_entry(
+        self, load: Load, line: DmpLine, actor: Actor, identity: identities.Identity
+    ) -> str | None:
+        """The entryUUID of the version this document replaces: from our own receipt, else asked (TD3.1b)."""
+        former = load.document.replaces
+        if former is None:
+            return None
+
+        def ours(connection: Connection) -> str | None:
+            row = connection.execute(
+                select(deliveries.c.receipt)
+                .join(documents, documents.c.id == deliveries.c.document_id)
+                .where(
+                    documents.c.tenant_id == load.delivery.tenant_id,
+                    documents.c.unique_id == former,
+                    deliveries.c.destination == "dmp",
+                    deliveries.c.state == str(Delivery.ACKNOWLEDGED),
+                )
+            ).first()
+            return (row.receipt or {}).get("entryUuid") if row else None
+
+        known = await self.store.read(ours)
+        if known is not None:
+            return known
+        answer = await line.client.find_by_unique_id(former, _patient(identity), actor)
+        outcome = answer.outcome
+        if outcome.kind is Kind.ACCEPTED and len(answer.entry_uuids) == 1:
+            return str(answer.entry_uuids[0])
+        if outcome.kind in (Kind.RETRY, Kind.ASK_REGISTRY, Kind.OPERATOR):
+            await self.try_later(load.delivery, Delivery.RETRYING, cause_from(outcome), retry_after=outcome.retry_after)
+            raise Stop
+        await self.finish(
+            load.delivery,
+            Delivery.REFUSED,
+            Cause(
+                code="replaced_not_found",
+                text=Text("La version à remplacer n'est pas dans le DMP.", "The version to replace is not in the DMP."),
+                fix=Text("Envoyez le document comme première version.", "Send the document as a first version."),
+            ),
+        )
+        raise Stop
+
+    async def _with_ins(self, load: Load, identity: identities.Identity) -> Rewritten | None:
+        if load.document.cda_qualified:
+            return None
+        document = load.document
+        model = await self.read_blob(document.tenant_id, document.model)
+        pdf = await self.read_blob(document.tenant_id, document.pdf) if document.pdf else None
+        patient = orjson.dumps(identity.patient.model_dump(mode="json", exclude_none=True))
+        return await self.gateway.compute(rewrite, model, patient, pdf)
+
+    async def _send(self, load: Load, line: DmpLine, actor: Actor, prepared: PreparedSubmission) -> None:
+        delivery = load.delivery
+        if delivery.state in (str(Delivery.RETRYING), str(Delivery.UNCERTAIN)):
+            await self.finish(delivery, Delivery.SENDING, None, values={"next_attempt_at": self.clock()})
+        self.moment("before_send")
+        outcome = await line.client.submit(prepared, actor)
+        self.moment("after_send")
+        log.info(
+            "dmp.answered",
+            delivery=delivery.id,
+            outcome=str(outcome.kind),
+            code=outcome.code,
+            original=outcome.original_code,
+            attempt=delivery.attempts + 1,
+        )
+        cause = cause_from(outcome)
+        if outcome.kind is Kind.ACCEPTED:
+            await self._acknowledge(load, prepared, entry=None)
+        elif outcome.kind in (Kind.ASK_REGISTRY, Kind.ALREADY_THERE):
+            # Never guessed: the registry is asked by whoever claims it next.
+            await self.try_later(delivery, Delivery.UNCERTAIN, cause, retry_after=outcome.retry_after)
+        elif outcome.kind is Kind.RETRY:
+            await self.try_later(delivery, Delivery.RETRYING, cause, retry_after=outcome.retry_after)
+        elif outcome.kind is Kind.OPERATOR:
+            await self.try_later(delivery, Delivery.RETRYING, cause, retry_after=300)
+        else:
+            await self.finish(delivery, Delivery.REFUSED, cause)
+
+    async def _acknowledge(self, load: Load, prepared: PreparedSubmission, *, entry: str | None) -> None:
+        self.moment("before_ack")
+        await self.finish(
+            load.delivery,
+            Delivery.ACKNOWLEDGED,
+            None,
+            receipt={
+                "reference": prepared.submission_set_unique_id,
+                "submissionSet": prepared.submission_set_unique_id,
+                "uniqueId": prepared.document_unique_ids[0],
+                "entryUuid": entry,
+            },
+            values={"attempts": load.delivery.attempts + 1},
+        )
+        self.moment("after_ack")
+
+
+def _patient(identity: identities.Identity) -> PatientId:
+    ins = identity.patient.ins
+    if ins is None:
+        raise ValueError("no INS")
+    return PatientId(value=ins.value, authority=ins.authority, id_type="NH")
+
+
+def _actor(load: Load, now: Any) -> Actor:
+    """The user of the call: the actor named when the document was sent (dmp.md 6.5)."""
+    said = load.document.actor
+    specialty = said.get("specialty") or {}
+    code = str(specialty.get("code") or "")
+    profession, _, skill = code.removeprefix("G15_").partition("/")
+    label = str(specialty.get("display") or "")
+    first, _, second = label.partition(" - ")
+    return Actor(
+        id=str(said["id"]),
+        family=str(said.get("family") or ""),
+        given=str(said.get("given") or ""),
+        profession=Coded(code=profession, system=_G15, system_name="G15", display=first),
+        specialty=Coded(code=skill, system=_R01, system_name="R01", display=second or label) if skill else None,
+        structure_id=load.tenant.structure_id,
+        structure_name=load.tenant.name,
+        sector=load.tenant.activity_sector,
+        role=str(said.get("function") or ""),
+        # The practice's software vouches for the login; the gateway knows when the document was handed over.
+        authn_instant=min(load.document.received_at, now - timedelta(seconds=1)),
+    )

@@ -1,0 +1,161 @@
+"""Completing a patient's identity with INSi before a document leaves, without ever deciding for a person.
+
+Only an exact match is accepted unattended; an equivalent or doubtful one waits for somebody (ins-identity.md 4).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+from sqlalchemy import Connection
+
+from adapters.insi.outcomes import Kind
+from conformance.identity.comparison import Comparison
+from conformance.identity.status import Event
+from conformance.identity.traits import Traits
+from gateway import identities
+from gateway.identities import Identity
+from gateway.journey.record import Cause, cause_of
+from gateway.journey.states import CauseCode
+from gateway.neighbours import Neighbours, NotConfigured
+from gateway.services import identity as service
+from gateway.services.identity import Found
+from gateway.settings import Settings
+from mappings.document.people import Ins, Patient
+
+if TYPE_CHECKING:
+    from adapters.insi.messages import Individual
+    from gateway.journey.courier import CourierBase, Load
+
+__all__ = ["Qualifier", "local_traits"]
+
+log = structlog.get_logger("passerelle.insi")
+
+#: How long before INSi is asked again about an identity that waits for a person.
+LOOK_AGAIN = timedelta(hours=12)
+#: How long before INSi is asked again after a technical failure.
+SOON = timedelta(seconds=30)
+
+
+def local_traits(patient: Patient) -> Traits:
+    """The strict traits a structure holds."""
+    return Traits(
+        birth_name=patient.birth_name,
+        first_given_name=patient.first_given_name or "",
+        given_names=patient.given_names or "",
+        sex=str(patient.sex),
+        birth_date=patient.birth_date,
+        birth_place=patient.birth_place or "",
+    )
+
+
+class Qualifier:
+    """Asks INSi and applies what it answers to the identity."""
+
+    def __init__(self, settings: Settings, neighbours: Neighbours) -> None:
+        self._settings = settings
+        self._neighbours = neighbours
+
+    def stale(self, identity: Identity, now: datetime) -> bool:
+        """True when a qualified INS was checked too long ago, or at a date nobody knows."""
+        if identity.checked_at is None:
+            return True
+        return now - identity.checked_at > timedelta(days=self._settings.insi.max_age_days)
+
+    async def ensure(self, courier: CourierBase, load: Load) -> Identity:
+        """The identity of a delivery, qualified; else the delivery is held (and :class:`Stop` raised)."""
+        from gateway.journey.courier import Stop
+
+        identity = load.identity
+        if service.state_of(identity.patient).locked:
+            await self._hold(courier, load, cause_of(CauseCode.IDENTITY_NOT_QUALIFIED), LOOK_AGAIN)
+            raise Stop
+        try:
+            client = self._neighbours.insi(load.tenant)
+        except NotConfigured:
+            # Without INSi, what the structure states is what there is.
+            if identity.qualified:
+                return identity
+            await self._hold(courier, load, cause_of(CauseCode.IDENTITY_NOT_QUALIFIED), LOOK_AGAIN)
+            raise Stop from None
+        traits = local_traits(identity.patient)
+        result = await client.search(traits)
+        kind = result.outcome.kind
+        log.info("insi.answered", identity=identity.id, outcome=str(kind), code=result.outcome.code)
+        if kind in (Kind.RETRY, Kind.OPERATOR):
+            cause = Cause(
+                code=result.outcome.code,
+                text=result.outcome.cause,
+                fix=result.outcome.fix,
+                original_code=result.outcome.original_code,
+            )
+            await self._hold(courier, load, cause, SOON)
+            raise Stop
+        if kind is not Kind.FOUND or result.individual is None or result.comparison is None:
+            return await self._not_found(courier, load)
+        return await self._found(courier, load, result.comparison, result.individual)
+
+    async def _found(self, courier: CourierBase, load: Load, comparison: Comparison, person: Individual) -> Identity:
+        from gateway.journey.courier import Stop
+
+        accepted = comparison.unattended == "accept"
+        event = Event.INSI_FOUND_ACCEPTED if accepted else Event.INSI_FOUND_REJECTED
+        found = _as_found(person) if accepted else None
+
+        def work(connection: Connection) -> Identity:
+            fresh = identities.load(connection, courier.vault, load.identity.id)
+            if found is not None and fresh.patient.ins is not None and fresh.patient.ins != found.ins:
+                former = {(n.value, n.oid) for n in person.history}
+                if (fresh.patient.ins.value, fresh.patient.ins.authority) not in former:
+                    # Another active number that the base does not know as a former one: a collision, for a person.
+                    return fresh
+            changed = service.apply(connection, courier.vault, fresh, event, now=courier.clock(), found=found)
+            service.release(connection, courier.vault, changed, now=courier.clock(), by="gateway:insi")
+            return changed
+
+        held = load.delivery.state == "held"
+        identity = await courier.store.write(work)
+        if not accepted or (found is not None and identity.patient.ins != found.ins):
+            await self._hold(courier, load, cause_of(CauseCode.IDENTITY_MISMATCH), LOOK_AGAIN)
+            raise Stop
+        if not identity.qualified:
+            await self._hold(courier, load, cause_of(CauseCode.IDENTITY_NOT_QUALIFIED), LOOK_AGAIN)
+            raise Stop
+        if held:
+            # Released with the others of this patient: it is claimed anew, in its order.
+            raise Stop
+        return identity
+
+    async def _not_found(self, courier: CourierBase, load: Load) -> Identity:
+        from gateway.journey.courier import Stop
+
+        if load.identity.qualified:
+            event = Event.INSI_VERIFY_KO
+
+            def drop(connection: Connection) -> Identity:
+                fresh = identities.load(connection, courier.vault, load.identity.id)
+                return service.apply(connection, courier.vault, fresh, event, now=courier.clock())
+
+            await courier.store.write(drop)
+            await self._hold(courier, load, cause_of(CauseCode.IDENTITY_MISMATCH), LOOK_AGAIN)
+            raise Stop
+        await self._hold(courier, load, cause_of(CauseCode.IDENTITY_NOT_QUALIFIED), LOOK_AGAIN)
+        raise Stop
+
+    async def _hold(self, courier: CourierBase, load: Load, cause: Cause, look_again: timedelta) -> None:
+        await courier.hold(load.delivery, cause, days=self._settings.hold_days, look_again=look_again)
+
+
+def _as_found(person: Individual) -> Found:
+    traits = person.traits
+    return Found(
+        ins=Ins(value=person.active.value, authority=person.active.oid),
+        birth_name=traits.birth_name,
+        given_names=traits.given_names,
+        first_given_name=traits.first_given_name or traits.given_names.split(" ")[0],
+        sex=traits.sex,
+        birth_date=traits.birth_date,
+        birth_place=traits.birth_place or None,
+    )

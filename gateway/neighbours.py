@@ -1,0 +1,200 @@
+"""The services a tenant's deliveries talk to: one client a structure and destination, keys loaded once."""
+
+from __future__ import annotations
+
+import ssl
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from gateway import __version__
+from gateway.journey.worker import Clock
+from gateway.settings import Settings
+from gateway.tenants import Tenant
+
+if TYPE_CHECKING:
+    from adapters.dmp.client import DmpClient
+    from adapters.insi.client import InsiClient
+    from adapters.mss.client import MssClient
+
+__all__ = ["DmpLine", "MssLine", "Neighbours", "NotConfigured"]
+
+
+class NotConfigured(Exception):
+    """A service is asked for that the settings do not name; ``missing`` is the setting."""
+
+    def __init__(self, missing: str) -> None:
+        self.missing = missing
+        super().__init__(f"setting {missing} is empty")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DmpLine:
+    """How one structure reaches the DMP."""
+
+    client: DmpClient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MssLine:
+    """How one structure sends mail."""
+
+    client: MssClient
+    mailbox: str
+    label: str
+    white_list: frozenset[str]
+
+
+class Neighbours:
+    """Clients of the national services, made on first use and kept."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._dmp: dict[str, DmpLine] = {}
+        self._mss: dict[str, MssLine] = {}
+        self._insi: dict[str, InsiClient] = {}
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        for line in self._dmp.values():
+            await line.client.aclose()
+        for mail in self._mss.values():
+            await mail.client.close()
+        for client in self._insi.values():
+            await client.aclose()
+
+    def dmp(self, tenant: Tenant) -> DmpLine:
+        """The tenant's line to the DMP; raises :class:`NotConfigured`."""
+        line = self._dmp.get(tenant.id)
+        if line is None:
+            line = self._dmp[tenant.id] = self._open_dmp(tenant)
+        return line
+
+    def insi(self, tenant: Tenant) -> InsiClient:
+        """The tenant's client of INSi; raises :class:`NotConfigured`."""
+        client = self._insi.get(tenant.id)
+        if client is None:
+            client = self._insi[tenant.id] = self._open_insi(tenant)
+        return client
+
+    def mss(self, tenant: Tenant) -> MssLine:
+        """The tenant's mailbox; raises :class:`NotConfigured`."""
+        line = self._mss.get(tenant.id)
+        if line is None:
+            line = self._mss[tenant.id] = self._open_mss(tenant)
+        return line
+
+    def _path(self, tenant: Tenant, reference: str, default: Path | None, setting: str) -> Path:
+        """A file by reference: the tenant's own, else the installation's."""
+        own = tenant.references.get(reference)
+        path = Path(own) if own else default
+        if path is None:
+            raise NotConfigured(setting)
+        return path
+
+    def _context(
+        self, tenant: Tenant, name: str, group: Any, certificate: Path | None, key: Path | None
+    ) -> ssl.SSLContext:
+        from security.keyring import KeyRef, open_files
+        from security.tls import client_ssl_context
+
+        trust = self._path(tenant, f"{name}Trust", group.trust, f"{name}.trust")
+        path = self._path(tenant, f"{name}Certificate", certificate, f"{name}.certificate")
+        key_path = Path(own) if (own := tenant.references.get(f"{name}Key")) else key
+        return client_ssl_context(open_files(KeyRef(name=name, path=path, key_path=key_path, usage="client")), trust)
+
+    def _open_dmp(self, tenant: Tenant) -> DmpLine:
+        from adapters.dmp.client import DmpClient
+        from adapters.dmp.settings import DmpEndpoint
+        from security.keyring import KeyRef, open_files
+        from security.vihf import Software, VihfProfile, VihfSigner
+        from security.xades import SetSigner
+
+        dmp = self._settings.dmp
+        if not dmp.base_url:
+            raise NotConfigured("dmp.base_url")
+        endpoint = DmpEndpoint.at(
+            dmp.base_url,
+            software=Software(
+                name=dmp.lps_name, version=dmp.lps_version, homologation=dmp.homologation_id, id=dmp.lps_id
+            ),
+            source_id=dmp.source_id,
+            processing_code="P" if self._settings.environment == "production" else "D",
+            vihf=VihfProfile(version=dmp.vihf_version),
+            set_digest=dmp.set_signature,
+            max_document_bytes=dmp.max_document_bytes,
+            max_set_bytes=dmp.max_set_bytes,
+            total_timeout=dmp.timeout_seconds,
+            connections=dmp.concurrency,
+        )
+        sign_path = self._path(tenant, "dmpSignCertificate", dmp.sign_certificate, "dmp.sign_certificate")
+        own_key = tenant.references.get("dmpSignKey")
+        key = open_files(KeyRef(name="dmp.sign", path=sign_path, key_path=Path(own_key) if own_key else dmp.sign_key))
+        private = key.private_key
+        if not isinstance(private, rsa.RSAPrivateKey):
+            raise NotConfigured("dmp.sign_key: an RSA key")
+        client = DmpClient(
+            endpoint,
+            ssl_context=self._context(tenant, "dmp", dmp, dmp.auth_certificate, dmp.auth_key),
+            vihf=VihfSigner(key=private, certificate=key.certificate, profile=endpoint.vihf),
+            set_signer=SetSigner(key=private, certificate=key.certificate, digest=dmp.set_signature),
+            clock=self._clock,
+        )
+        return DmpLine(client=client)
+
+    def _open_insi(self, tenant: Tenant) -> InsiClient:
+        from adapters.insi.client import InsiClient, InsiSettings
+        from adapters.insi.soap import LpsContext
+        from conformance.identifiers import INS_NIA, INS_NIR, INS_NIR_TEST
+
+        insi = self._settings.insi
+        if not insi.url:
+            raise NotConfigured("insi.url")
+        remap = {INS_NIR: INS_NIR_TEST, INS_NIA: INS_NIR_TEST} if insi.remap_test_authority else {}
+        return InsiClient(
+            InsiSettings(
+                url=insi.url,
+                context=LpsContext(
+                    idam=insi.idam,
+                    software=f"urn:lps:{insi.software.lower()}:{__version__}",
+                    version=__version__,
+                    instance=str(uuid.uuid5(uuid.NAMESPACE_OID, tenant.id)),
+                    emitter=tenant.structure_id,
+                ),
+                environment=self._settings.environment,
+                oid_map=remap if self._settings.environment == "test" else {},
+                timeout=insi.timeout_seconds,
+                max_calls=insi.max_calls,
+            ),
+            self._context(tenant, "insi", insi, insi.certificate, insi.key),
+            clock=self._clock,
+        )
+
+    def _open_mss(self, tenant: Tenant) -> MssLine:
+        from adapters.mss.client import AuthMode, MssAccount, MssClient
+
+        mss = self._settings.mss
+        if not mss.smtp_host:
+            raise NotConfigured("mss.smtp_host")
+        mailbox = str(tenant.references.get("mailbox") or mss.mailbox)
+        if not mailbox:
+            raise NotConfigured("mss.mailbox")
+        account = MssAccount(
+            host=mss.smtp_host,
+            port=mss.smtp_port,
+            mailbox=mailbox,
+            ssl_context=self._context(tenant, "mss", mss, mss.certificate, mss.key),
+            auth=AuthMode(mss.auth),
+            timeout=mss.timeout_seconds,
+            max_connections=mss.concurrency,
+        )
+        return MssLine(
+            client=MssClient(account),
+            mailbox=mailbox,
+            label=str(tenant.references.get("mailboxLabel") or tenant.name),
+            white_list=frozenset(domain.lower() for domain in mss.white_list),
+        )

@@ -1,0 +1,180 @@
+"""What surrounds a document in a request: who acts, for which structure, where it goes, what loss is accepted.
+
+Four bodies say it in their own ways: our JSON holds it beside the document, a multipart in its ``metadata`` part, a
+bare CDA or FHIR Bundle in headers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from gateway.problems import Invalid, Unreadable, Unsupported, rule
+from gateway.services.faults import findings_of
+from gateway.services.intake import UNREADABLE, Form
+from mappings.document.base import Part
+from mappings.document.people import Professional
+from security import json as hard_json
+from security.errors import UnsafeInput
+
+__all__ = ["DeliverTo", "Envelope", "Sent", "open_body"]
+
+WRONG_TYPE = rule(
+    "API-TYPE-001",
+    "Ce type de contenu n'est pas accepté ici.",
+    "This content type is not accepted here.",
+    "Envoyez application/json, application/fhir+json, application/xml (CDA) ou multipart/form-data.",
+    "Send application/json, application/fhir+json, application/xml (CDA) or multipart/form-data.",
+)
+NO_PART = rule(
+    "API-MULTI-001",
+    "Il manque une partie du formulaire.",
+    "A part of the form is missing.",
+    "Envoyez une partie metadata (JSON) et une partie file (PDF, texte, CDA ou FHIR).",
+    "Send a metadata part (JSON) and a file part (PDF, text, CDA or FHIR).",
+)
+NOT_JSON_OBJECT = rule(
+    "API-JSON-001",
+    "Un objet JSON est attendu.",
+    "A JSON object is expected.",
+    "Envoyez un objet avec le membre document, ou le document lui-même.",
+    "Send an object with the member document, or the document itself.",
+)
+
+
+class MailRecipient(Part):
+    """A mailbox a document is mailed to."""
+
+    address: str = Field(min_length=3, max_length=254, pattern=r"^[^\s@]+@[^\s@]+$", description="MSSanté address.")
+    kind: str = Field(
+        "professional", pattern="^(professional|structure|application|citizen)$", description="Whose mailbox it is."
+    )
+
+
+class Mail(Part):
+    """Mail asked for with a document."""
+
+    recipients: tuple[MailRecipient, ...] = Field(min_length=1, max_length=50)
+    body: str | None = Field(None, max_length=4000, description="Words for the readers; made when absent.")
+    reply_to: str | None = Field(None, max_length=254)
+    no_reply: bool = Field(False, description="Close the exchange with a citizen (X-MSS-MES: FIN).")
+
+
+class DeliverTo(Part):
+    """Where a document goes: the DMP unless said otherwise, and mailboxes."""
+
+    dmp: bool = True
+    mss: Mail | None = None
+
+
+class Envelope(Part):
+    """What is said beside a document."""
+
+    model_config = ConfigDict(**{**Part.model_config, "extra": "forbid"})
+
+    actor: Professional | None = Field(None, description="Who acts; the document's author when absent.")
+    deliver_to: DeliverTo = DeliverTo()
+    allow_loss: bool = Field(False, description="Accept that a clinical part be lost in conversion.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A document as sent, its form, and what was said beside it."""
+
+    body: bytes
+    form: Form
+    envelope: Envelope
+    actor_id: str | None = None  #: PS_IdNat, when given in a header
+    parts: dict[str, Any] = field(default_factory=dict)
+
+
+def media_type(content_type: str) -> str:
+    """The type without its parameters, in lower case."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def form_of(kind: str) -> Form | None:
+    """Which form a media type announces."""
+    if kind in ("application/xml", "text/xml", "application/hl7-cda+xml"):
+        return "cda"
+    if kind in ("application/fhir+json", "application/json+fhir"):
+        return "fhir"
+    if kind == "application/json":
+        return "json"
+    return None
+
+
+def open_json(body: bytes, limit: int) -> Sent:
+    """A request in our JSON: ``{document, actor, deliverTo, allowLoss}``, or the document alone."""
+    try:
+        value = hard_json.loads(body, max_bytes=limit)
+    except UnsafeInput as exc:
+        raise Unreadable([UNREADABLE.finding("", found=f"{exc.code} {exc.found}", expected=exc.expected)]) from None
+    if not isinstance(value, dict):
+        raise Invalid([NOT_JSON_OBJECT.finding("")])
+    if "document" not in value:
+        if value.get("resourceType") == "Bundle":
+            return Sent(body=body, form="fhir", envelope=Envelope())
+        return Sent(body=body, form="json", envelope=Envelope())
+    document = value.pop("document")
+    return Sent(body=_dump(document), form="json", envelope=_envelope(value))
+
+
+def _dump(value: Any) -> bytes:
+    import orjson
+
+    return orjson.dumps(value, default=str)
+
+
+def _envelope(value: dict[str, Any]) -> Envelope:
+    try:
+        return Envelope.model_validate(value)
+    except ValidationError as exc:
+        raise Invalid(list(findings_of(exc))) from None
+
+
+def open_multipart(metadata: bytes | None, file: bytes | None, file_type: str, limit: int) -> Sent:
+    """A request in two parts: what is said (``metadata``) and the document itself (``file``).
+
+    A PDF or a text is the content of the ``document`` member of the metadata, a report without its content.
+    """
+    missing = [name for name, part in (("metadata", metadata), ("file", file)) if part is None]
+    if missing or metadata is None or file is None:
+        raise Invalid([NO_PART.finding(f"/{name}") for name in missing])
+    try:
+        value = hard_json.loads(metadata, max_bytes=limit)
+    except UnsafeInput as exc:
+        raise Unreadable([UNREADABLE.finding("/metadata", found=exc.code, expected=exc.expected)]) from None
+    if not isinstance(value, dict):
+        raise Invalid([NOT_JSON_OBJECT.finding("/metadata")])
+    kind = media_type(file_type)
+    form = form_of(kind)
+    if form in ("cda", "fhir"):
+        value.pop("document", None)
+        return Sent(body=file, form=form, envelope=_envelope(value))
+    if kind not in ("application/pdf", "text/plain", "text/rtf", "image/jpeg", "image/tiff"):
+        raise Unsupported([WRONG_TYPE.finding("/file", found=kind[:60])])
+    document = value.pop("document", None)
+    if not isinstance(document, dict):
+        document, value = value, {}
+        for name in ("actor", "deliverTo", "allowLoss"):
+            if name in document:
+                value[name] = document.pop(name)
+    import base64
+
+    document.setdefault("kind", "report")
+    document["mediaType"] = kind
+    document["content"] = base64.b64encode(file).decode("ascii")
+    return Sent(body=_dump(document), form="json", envelope=_envelope(value))
+
+
+def open_body(body: bytes, content_type: str, limit: int) -> Sent:
+    """A request whose whole body is the document, by its media type."""
+    form = form_of(media_type(content_type))
+    if form is None:
+        raise Unsupported([WRONG_TYPE.finding("Content-Type", found=media_type(content_type)[:60] or "aucun")])
+    if form == "json":
+        return open_json(body, limit)
+    return Sent(body=body, form=form, envelope=Envelope())
