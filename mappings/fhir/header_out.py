@@ -175,12 +175,12 @@ def _encounter(out: BundleOut, value: Encounter, performer: Professional | None)
 
 
 def composition(
-    out: BundleOut, document: DocumentBase, *, type_code: Code, profile: str, tags: list[Json], extensions: list[Json]
+    out: BundleOut, document: DocumentBase, *, type_code: Code, profile: str, tags: list[Json] | None = None
 ) -> Json:
     """Write the Composition, the Patient and every resource of the header; gives the Composition, without sections.
 
-    ``extensions`` is filled with what only some kinds have (orders). Raises :class:`Unwritable` when the document has
-    no custodian or no one legally responsible.
+    ``tags`` are the former names of the document's model. Raises :class:`Unwritable` when the document has no custodian
+    or no one legally responsible.
     """
     sent: Json = {"_tags": tags} if tags else {}
     out.add("Composition", "", sent, profile)
@@ -212,7 +212,6 @@ def composition(
 
     header = [extension("version", valueString=str(document.version_number))]
     _header_extensions(out, document, header)
-    header.extend(extensions)
     resource["extension"] = header
     resource["identifier"] = identifier(document.set_id or out.document_id)
     # ours: R4 Composition has no status in CDA to come from (mapping 2).

@@ -7,10 +7,14 @@ from typing import Literal
 
 from conformance.verdict import Text
 from mappings.document import Dispensation, MedicalSummary, Prescription, Report
+from mappings.document.header import DocumentBase
 from mappings.fhir.bundle_out import BundleOut
+from mappings.fhir.dispensation_out import dispensation_sections, prescription_order
 from mappings.fhir.errors import Unwritable
-from mappings.fhir.header_out import composition
+from mappings.fhir.header_out import composition, legal_of
 from mappings.fhir.names import PROFILES
+from mappings.fhir.people_out import role
+from mappings.fhir.prescription_out import context_events, number_detail, prescription_sections
 from mappings.fhir.report_out import report_sections
 from mappings.fhir.values_out import Json, date_time, identifier
 from mappings.loss import LossReport
@@ -52,8 +56,18 @@ def write(
     out = BundleOut(document.id, date_time(document.created_at), identity_model)
     profile = "bundle"
     if isinstance(document, Report):
-        header = composition(out, document, type_code=document.type, profile="composition", tags=[], extensions=[])
+        header = composition(out, document, type_code=document.type, profile="composition")
         header["section"] = report_sections(out, document)
+    elif isinstance(document, Prescription):
+        header = composition(out, document, type_code=document.type, profile="composition")
+        if (number := number_detail(document)) is not None:
+            header["event"][0].setdefault("detail", []).append(number)
+        header["event"] += context_events(document)
+        header["section"] = prescription_sections(out, document, _first_party(out, document))
+    elif isinstance(document, Dispensation):
+        header = composition(out, document, type_code=document.type, profile="composition")
+        header["extension"] += prescription_order(out, document)
+        header["section"] = dispensation_sections(out, document, _first_party(out, document))
     else:
         raise TypeError(type(document).__name__)
     bundle: Json = {
@@ -65,3 +79,13 @@ def write(
         "entry": out.entries,
     }
     return FhirDocument(bundle=bundle, loss=out.log.report())
+
+
+def _first_party(out: BundleOut, document: DocumentBase) -> Json:
+    """The role of the first author who is a person, else of who is legally responsible: prescriber, pharmacist."""
+    for i, author in enumerate(document.authors):
+        if author.professional is not None:
+            return role(out, f"/authors/{i}", author.professional, author.function)
+    legal = legal_of(document)
+    assert legal is not None  # noqa: S101 - composition() refused otherwise
+    return role(out, "/legalAuthenticator", legal[0])
