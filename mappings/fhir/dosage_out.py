@@ -12,7 +12,7 @@ from typing import Final
 
 from conformance.verdict import Text
 from mappings.document.medication import AfterEvent, Dosage, Every, Medication, Posology, PosologyMode, Timing
-from mappings.document.values import Quantity, QuantityRange
+from mappings.document.values import QuantityRange
 from mappings.fhir.bundle_out import BundleOut
 from mappings.fhir.names import URI_SYSTEM
 from mappings.fhir.values_out import (
@@ -88,7 +88,7 @@ def written_timing(value: Timing) -> Timing | None:
 
 
 def timing_groups(values: tuple[Timing, ...]) -> Iterator[list[Timing]]:
-    """Timings that one ``timing.repeat`` holds together: events of the day one after another, alike but for the event."""
+    """Timings that one ``timing.repeat`` holds together: events of the day in a row, alike but for the event."""
     group: list[Timing] = []
     for value in values:
         if (
@@ -168,10 +168,7 @@ def _dosages(out: BundleOut, place: str, value: Dosage, stem: str, *, ranges: bo
         if written is not None:
             kept.append(written)
     groups = list(timing_groups(tuple(kept)))
-    if groups:
-        timings = [_timing(group, bounds) for group in groups]
-    else:
-        timings = [{"repeat": bounds}] if bounds else [{}]
+    timings = [_timing(group, bounds) for group in groups] or [{"repeat": bounds} if bounds else {}]
 
     made = []
     for i, when in enumerate(timings):

@@ -303,21 +303,20 @@ def prescription_sections(out: BundleOut, document: Prescription, prescriber: Js
         text = narrative(table(titles, (_row(line) for line, _ in medicines)))
         sections.append(loinc_section("57828-6", "Médicaments", text, [r for _, r in medicines]))
     if devices:
-        titles = ("Dispositif", "Quantité", "Mentions", "Instructions")
-        rows = ((line.name, _count(line), _marks_words(line), line.text or "") for line, _ in devices)
-        text = narrative(table(titles, rows))
+        shown = ((line.name, _count(line), _marks_words(line), line.text or "") for line, _ in devices)
+        text = narrative(table(("Dispositif", "Quantité", "Mentions", "Instructions"), shown))
         sections.append(loinc_section("46264-8", "Dispositifs médicaux", text, [r for _, r in devices]))
     if document.comment:
         out.log.carried("/comment", "section")
         text = narrative(paragraphs(document.comment), generated=False)
         sections.append(loinc_section("55112-7", "Commentaire", text))
     if measured := _measures(out, document):
-        shown = [
+        measures = [
             (name, f"{value.value:f} {value.display or value.unit}")
             for name, value in (("Poids", document.weight), ("Taille", document.height))
             if value is not None
         ]
-        text = narrative(table(("Mesure", "Valeur"), shown))
+        text = narrative(table(("Mesure", "Valeur"), measures))
         sections.append(loinc_section("8716-3", "Signes vitaux", text, measured))
     if document.pregnant is not None:
         text = narrative(paragraphs(PREGNANT[document.pregnant][1]))

@@ -8,14 +8,16 @@ from typing import Literal
 from conformance.verdict import Text
 from mappings.document import Dispensation, MedicalSummary, Prescription, Report
 from mappings.document.header import DocumentBase
+from mappings.document.values import Code
 from mappings.fhir.bundle_out import BundleOut
 from mappings.fhir.dispensation_out import dispensation_sections, prescription_order
 from mappings.fhir.errors import Unwritable
 from mappings.fhir.header_out import composition, legal_of
-from mappings.fhir.names import PROFILES
+from mappings.fhir.names import LOINC, PROFILES
 from mappings.fhir.people_out import role
 from mappings.fhir.prescription_out import context_events, number_detail, prescription_sections
 from mappings.fhir.report_out import report_sections
+from mappings.fhir.summary_out import IPS_TYPE, model_tags, summary_sections
 from mappings.fhir.values_out import Json, date_time, identifier
 from mappings.loss import LossReport
 
@@ -68,6 +70,17 @@ def write(
         header = composition(out, document, type_code=document.type, profile="composition")
         header["extension"] += prescription_order(out, document)
         header["section"] = dispensation_sections(out, document, _first_party(out, document))
+    elif isinstance(document, MedicalSummary):
+        profile = "bundle-ips"
+        ips = Code(code=IPS_TYPE, system=LOINC)
+        header = composition(
+            out,
+            document,
+            type_code=document.type if document.type.code == IPS_TYPE else ips,
+            profile="composition-ips",
+            tags=model_tags(document),
+        )
+        header["section"] = summary_sections(out, document)
     else:
         raise TypeError(type(document).__name__)
     bundle: Json = {
