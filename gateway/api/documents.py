@@ -112,8 +112,10 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         503: "Busy, with Retry-After",
     }.items()
 }
-READ_PROBLEMS = {code: PROBLEMS[code] for code in (401, 403)} | {
-    404: {"model": ProblemOut, "description": "Not found", "content": {"application/problem+json": {}}}
+READ_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    401: PROBLEMS[401],
+    403: PROBLEMS[403],
+    404: {"model": ProblemOut, "description": "Not found", "content": {"application/problem+json": {}}},
 }
 
 

@@ -1,0 +1,1 @@
+"""The commands of ``passerelle``, one module a group; each has a Typer application named ``app``."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from conformance.verdict import Finding, Severity
+from conformance.verdict import Finding, Rule, Severity, Text
 from gateway.problems import rule
 from gateway.services.faults import findings_of
 from mappings import document as hub
@@ -18,7 +18,16 @@ from mappings.document.people import Professional
 from mappings.loss import LossReport
 from security.errors import Unreadable, UnsafeInput
 
-__all__ = ["Form", "Intake", "IntakeOptions", "IntakeRefused", "convert", "describe_actor"]
+__all__ = [
+    "Form",
+    "Intake",
+    "IntakeOptions",
+    "IntakeRefused",
+    "convert",
+    "describe_actor",
+    "printed_form",
+    "read_document",
+]
 
 Form = Literal["json", "fhir", "cda"]
 
@@ -111,18 +120,18 @@ def convert(body: bytes, form: Form, options: IntakeOptions) -> Intake:
 
     Raises :class:`IntakeRefused` with every fault found, each with its place in the bytes sent.
     """
-    document, loss, warnings = _read(body, form, options)
+    document, loss, warnings = read_document(body, form, options)
     document, brought = _with_ids(document, options)
     findings = [*warnings, *_identity(document, options)]
     refuse(findings)
 
     from mappings import cda, fhir
 
-    pdf = _pdf(document, options)
+    pdf = printed_form(document)
     try:
         written = cda.write(document, pdf=pdf)
     except cda.CdaError as exc:
-        raise IntakeRefused([exc.finding]) from exc
+        raise IntakeRefused([cda_fault(exc)]) from exc
     qualified = document.patient.qualified
     data = written.data
     if form == "cda" and qualified:
@@ -175,7 +184,7 @@ def refuse(findings: list[Finding]) -> None:
         raise IntakeRefused(findings)
 
 
-def _read(body: bytes, form: Form, options: IntakeOptions) -> tuple[Any, LossReport, list[Finding]]:
+def read_document(body: bytes, form: Form, options: IntakeOptions) -> tuple[Any, LossReport, list[Finding]]:
     try:
         if form == "json":
             from security import json as hard_json
@@ -190,14 +199,14 @@ def _read(body: bytes, form: Form, options: IntakeOptions) -> tuple[Any, LossRep
             try:
                 reading = fhir.read(value)
             except fhir.FhirError as exc:
-                raise IntakeRefused(list(exc.findings)) from exc
+                raise IntakeRefused([exc.finding]) from exc
             return reading.document, reading.loss, list(reading.findings)
         from mappings import cda
 
         try:
             read = cda.read(body)
         except cda.CdaError as exc:
-            raise IntakeRefused([exc.finding]) from exc
+            raise IntakeRefused([cda_fault(exc)]) from exc
         return read.document, read.loss, list(read.findings)
     except ValidationError as exc:
         raise IntakeRefused(list(findings_of(exc))) from None
@@ -226,7 +235,8 @@ def _with_ids(document: Any, options: IntakeOptions) -> tuple[Any, bool]:
 
 
 def _identity(document: Any, options: IntakeOptions) -> list[Finding]:
-    from conformance.identity import check_identity
+    from conformance.identity.check import check_identity
+    from conformance.identity.traits import Traits
 
     patient = document.patient
     return list(
@@ -234,19 +244,28 @@ def _identity(document: Any, options: IntakeOptions) -> list[Finding]:
             matricule=patient.ins.value if patient.ins else None,
             oid=patient.ins.authority if patient.ins else None,
             environment=options.environment,
-            birth_name=patient.birth_name,
-            first_given_name=patient.first_given_name,
-            given_names=patient.given_names,
-            sex=str(patient.sex),
-            birth_date=patient.birth_date,
-            birth_place=patient.birth_place,
+            traits=Traits(
+                birth_name=patient.birth_name,
+                first_given_name=patient.first_given_name or "",
+                given_names=patient.given_names or "",
+                sex=str(patient.sex),
+                birth_date=patient.birth_date,
+                birth_place=patient.birth_place or "",
+            ),
             status=str(patient.status),
             attributes=tuple(patient.attributes),
         ).findings
     )
 
 
-def _pdf(document: Any, options: IntakeOptions) -> bytes | None:
+def cda_fault(error: Any) -> Finding:
+    """The finding of a CDA that cannot be written or read."""
+    fix = Text("Complétez ou corrigez cette partie.", "Complete or correct this part.")
+    rule = Rule(code=error.code, message=error.text, fix=fix, source="CI-SIS, structuration minimale")
+    return rule.finding(error.place)
+
+
+def printed_form(document: Any) -> bytes | None:
     """The printed form a document must or may carry: the caller's, else one made here for a prescription."""
     if document.kind == "report":
         return bytes(document.content) if document.media_type == "application/pdf" else None
@@ -256,7 +275,7 @@ def _pdf(document: Any, options: IntakeOptions) -> bytes | None:
     if document.kind == "prescription":
         from mappings.rendering import pdf
 
-        return pdf.render_pdf(document)
+        return bytes(pdf.render_pdf(document))
     return None
 
 

@@ -1,0 +1,45 @@
+"""What commands share: the store of the settings, tables on a terminal or plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.store.engine import Store
+
+__all__ = ["open_store", "table"]
+
+
+@contextmanager
+def open_store() -> Iterator[Store]:
+    """The store that the settings name, its schema brought up to date."""
+    from gateway.settings import Settings
+    from gateway.store.engine import Store
+    from gateway.store.migrate import upgrade
+
+    settings = Settings()
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    upgrade(settings.store_url)
+    store = Store(settings.store_url)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Show a table on a terminal, tab-separated lines elsewhere."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            sys.stdout.write("\t".join("" if cell is None else str(cell) for cell in row) + "\n")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(*headers, box=None, header_style="bold")
+    for row in rows:
+        shown.add_row(*("" if cell is None else str(cell) for cell in row))
+    Console().print(shown)
