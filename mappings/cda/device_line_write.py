@@ -43,7 +43,7 @@ def device_line(parent: etree._Element, builder: Builder, line: DeviceLine, plac
     row = table.row()
     name = row.cell(line.name, "dm")
     text = row.cell(line.text, "dm-texte")
-    row.cell(words.period(line.period) if line.period is not None else None)
+    row.cell(words.period_text(line.period) if line.period is not None else None)
     row.cell(str(line.renewals) if line.renewals is not None else None)
     quantity = row.cell(words.amount(line.quantity), "quantite") if line.quantity else row.cell(None)
     row.cell(words.amount(line.rental_duration) if line.rental_duration is not None else None)

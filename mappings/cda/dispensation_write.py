@@ -31,6 +31,7 @@ from mappings.cda.posology_write import (
     changed_times,
     dosage_cells,
     mode_templates,
+    posology_cell,
     precondition,
 )
 from mappings.cda.prescription_write import EPU
@@ -149,7 +150,7 @@ def _line(
     label = row.cell(line.medication.preparation or line.medication.label, "med")
     row.cell(COMPLETENESS[line.completeness])
     quantity = row.cell(words.amount(line.quantity), "quantite")
-    row.cell(words.moment(line.dispensed_at) if line.dispensed_at is not None else None)
+    row.cell(words.moment_text(line.dispensed_at) if line.dispensed_at is not None else None)
     made = line.substitution
     lead = "Oui" if made is not None else "Non"
     substitution = ""
@@ -234,7 +235,7 @@ def _posology(
 ) -> None:
     row = table.row()
     row.cell(line.medication.label)
-    text = row.cell(value.text, "poso")
+    text = posology_cell(row, value, line.medication)
     references = dosage_cells(row, value.dosage)
     relationship = sub(parent, "entryRelationship", typeCode="COMP")
     element = sub(relationship, "substanceAdministration", classCode="SBADM", moodCode="INT")

@@ -28,6 +28,7 @@ from mappings.cda.posology_write import (
     amounts,
     dosage_cells,
     mode_templates,
+    posology_cell,
     precondition,
     step_times,
     times,
@@ -126,7 +127,7 @@ def medication_line(
     rows = posology.row()
     label = rows.cell(line.medication.preparation or line.medication.label, "med")
     dosage = line.posology.dosage
-    words_reference = rows.cell(line.posology.text, "poso")
+    words_reference = posology_cell(rows, line.posology, line.medication)
     references = dosage_cells(rows, dosage) if structured else DosageReferences()
 
     element = sub(sub(parent, "entry"), "substanceAdministration", classCode="SBADM", moodCode="INT")
@@ -156,7 +157,7 @@ def write_step(
     row = posology.row()
     sequence = str(step.sequence or index + 1)
     row.cell(f"Étape {sequence}")
-    text = row.cell(step.text, "etape")
+    text = row.cell(step.text, "etape") if step.text is not None else row.cell(words.dosage_sentence(step))
     references = dosage_cells(row, step)
     relationship = sub(line, "entryRelationship", typeCode="COMP")
     sub(relationship, "sequenceNumber", value=sequence)
@@ -177,7 +178,7 @@ def _delivery(element: _Element, builder: Builder, line: MedicationLine, place: 
     row.cell(line.medication.label)
     quantity = row.cell(words.amount(line.quantity), "quantite") if line.quantity else row.cell(None)
     renewals = "" if line.renewals is None else str(line.renewals)
-    if line.renewal_period is not None and (period := words.period(line.renewal_period)):
+    if line.renewal_period is not None and (period := words.period_text(line.renewal_period)):
         renewals = f"{renewals} ({period})"
     row.cell(renewals)
     motive = substitution_text(line.substitution)

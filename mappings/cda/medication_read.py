@@ -39,7 +39,8 @@ def medication(reader: Reader, entry: _Element, tag: str = "consumable") -> Medi
     codes = []
     words = None
     if coded is not None:
-        words = reader.words(first(coded, "originalText"))
+        original = first(coded, "originalText")
+        words = reader.words(original) or reader.near(original)
         if (main := reader.code(coded)) is not None:
             codes.append(main)
         codes += reader.translations(coded)

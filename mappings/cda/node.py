@@ -198,6 +198,14 @@ class Reader:
             return None
         return flat(target)
 
+    def near(self, element: _Element | None) -> str | None:
+        """The text of the first ID that starts as a dangling reference does: ``med-002`` finds ``med-002-delivre``,
+        as an official document has it."""
+        reference = first(element, "reference") if element is not None else None
+        start = (reference.get("value") or "").removeprefix("#") if reference is not None else ""
+        found = next((each for name, each in self._ids.items() if start and name.startswith(start + "-")), None)
+        return flat(found) if found is not None else None
+
     def anchor(self, element: _Element | None) -> str | None:
         """The ID that a ``text`` or ``originalText`` points to."""
         return self.target(value_of(first(element, "reference"))) if element is not None else None

@@ -9,7 +9,7 @@ from lxml import etree
 from mappings.cda import words
 from mappings.cda.build import V3, XSI_TYPE, code, hl7, ivl_quantity, ivl_ts, null, original_text, pq, ratio, sub
 from mappings.cda.narrative import Row
-from mappings.document.medication import AfterEvent, Dosage, Every, Posology, PosologyMode
+from mappings.document.medication import AfterEvent, Dosage, Every, Medication, Posology, PosologyMode
 from mappings.document.values import Concept, QuantityRange
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "dosage_cells",
     "has_extent",
     "mode_templates",
+    "posology_cell",
     "precondition",
     "site",
     "step_times",
@@ -85,6 +86,13 @@ def _range_cell(row: Row, value: QuantityRange | None, stem: str) -> tuple[str |
     return (first or None, second or None)
 
 
+def posology_cell(row: Row, posology: Posology, medication: Medication | None = None) -> str:
+    """Add the cell people read: the sender's words, whose reference is returned, else the sentence of the structure."""
+    if posology.text is not None:
+        return row.cell(posology.text, "poso")
+    return row.cell(words.made_sentence(posology, medication))
+
+
 def dosage_cells(row: Row, dosage: Dosage | None) -> DosageReferences:
     """Add the cells of :data:`DOSAGE_HEADINGS`; gives the references of those that have words of their own."""
     if dosage is None:
@@ -100,7 +108,7 @@ def dosage_cells(row: Row, dosage: Dosage | None) -> DosageReferences:
     timing_references = tuple(row.cells(*pieces)[::2])
     dose = _range_cell(row, dosage.dose, "dose")
     rate = _range_cell(row, dosage.rate, "rythme")
-    row.cell(words.per(dosage.maximum) if dosage.maximum is not None else None)
+    row.cell(words.ratio_text(dosage.maximum) if dosage.maximum is not None else None)
     row.cell(dosage.route.display or dosage.route.code if dosage.route is not None else None)
     site_reference = row.cell(dosage.site.label if dosage.site is not None else None, "site")
     condition = row.cell(dosage.condition, "condition")

@@ -174,7 +174,7 @@ def vital_signs(body: _Element, builder: Builder, measures: Sequence[tuple[str, 
     ts(organizer, "effectiveTime", when)
     for place, value, quantity in measures:
         row = table.row()
-        row.cell(words.moment(when))
+        row.cell(words.moment_text(when))
         row.cell(value.display or value.code)
         reference = row.cell(words.amount(quantity), "mesure")
         measure = observation(
