@@ -100,7 +100,7 @@ def _transport(data: bytes) -> list[Finding]:
 def _headers(mail: Part, sender: str) -> list[Finding]:
     found = []
     for name in _SINGLE:
-        if len(mail.headers.get_all(name, [])) > 1:
+        if mail.count(name) > 1:
             found.append(rule("MSS-MIME-004", name))
     authors = [a for _, a in getaddresses([mail.header("From")]) if a]
     if len(authors) != 1 or authors[0].lower() != sender.lower():

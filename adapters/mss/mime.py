@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import quopri
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email import policy
@@ -30,10 +31,14 @@ class MimeLimits:
     max_parts: int = 60  #: leaves and containers together
     max_depth: int = 6  #: nested containers
     max_header_bytes: int = 64 * 1024  #: headers of one part
+    #: one header, unfolded; the parser of values takes a time quadratic in their length
+    max_header_value: int = 8 * 1024
+    max_content_header: int = 2 * 1024  #: ``Content-*`` headers, which every part has
 
 
 MIME_LIMITS = MimeLimits()
 _HEADERS = BytesHeaderParser(policy=policy.default)
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +46,15 @@ class Part:
     """One node of a mail: its headers, and either its children or its body."""
 
     headers: EmailMessage
-    raw: bytes = field(repr=False)  #: the body as it travelled; empty for a container
+    source: bytes = field(repr=False)  #: the whole mail, shared by all its parts
+    start: int = 0  #: where the body begins in it
+    end: int = 0
     children: tuple[Part, ...] = ()
+
+    @property
+    def raw(self) -> bytes:
+        """The body as it travelled; for a container, everything between its headers and its end."""
+        return self.source[self.start : self.end]
 
     @property
     def content_type(self) -> str:
@@ -55,9 +67,30 @@ class Part:
         return self.headers.get_filename("") or ""
 
     def header(self, name: str) -> str:
-        """A header's decoded and unfolded value, empty when absent."""
-        value = self.headers.get(name)
-        return "" if value is None else " ".join(str(value).split())
+        """A header's decoded and unfolded value, empty when absent.
+
+        Raises :class:`MailRefused` (MSS-MIME-004) when the decoded value holds a line break or another control
+        character, which would become a header of its own in whatever is made of it.
+        """
+        try:
+            value = str(self.headers.get(name, ""))
+        except Exception as exc:
+            # The standard library raises many kinds of errors on hostile values: each is one refusal here.
+            raise refuse("MSS-MIME-004", name, found="valeur illisible") from exc
+        if _CONTROL.search(value):
+            raise refuse("MSS-MIME-004", name, found="caractère de commande dans la valeur décodée")
+        return " ".join(value.split())
+
+    def count(self, name: str) -> int:
+        """How many times a header stands in this part."""
+        return sum(written.lower() == name.lower() for written, _ in self.headers.raw_items())
+
+    def parameter(self, name: str) -> str:
+        """A parameter of ``Content-Type``, lower case, empty when absent."""
+        try:
+            return str(self.headers.get_param(name, "")).lower()
+        except Exception as exc:  # see header()
+            raise refuse("MSS-MIME-004", "Content-Type", found="paramètre illisible") from exc
 
     def walk(self) -> Iterator[Part]:
         """This part and all below it, in document order."""
@@ -97,50 +130,110 @@ def parse(data: bytes, limits: MimeLimits = MIME_LIMITS) -> Part:
     """
     if len(data) > limits.max_bytes:
         raise refuse("MSS-MIME-002", found=f"{len(data)} octets", expected=f"{limits.max_bytes} octets au plus")
-    return _Reader(limits).part(data, 0)
+    return _Reader(data, limits).part(0, len(data), 0)
 
 
 class _Reader:
-    def __init__(self, limits: MimeLimits) -> None:
+    """Works with places in the one buffer: nothing is copied before a leaf is asked for its content."""
+
+    def __init__(self, data: bytes, limits: MimeLimits) -> None:
+        self._data = data
         self._limits = limits
         self._seen = 0
 
-    def part(self, data: bytes, depth: int) -> Part:
+    def part(self, start: int, end: int, depth: int) -> Part:
         limits = self._limits
         self._seen += 1
         if self._seen > limits.max_parts:
             raise refuse("MSS-MIME-002", found=f"plus de {limits.max_parts} parties", expected=f"{limits.max_parts}")
-        head, body = _split_head(data)
-        if len(head) > limits.max_header_bytes:
-            raise refuse("MSS-MIME-002", found=f"{len(head)} octets d'en-têtes", expected=f"{limits.max_header_bytes}")
-        headers = _read_headers(head)
+        head_end, body = self._split_head(start, end)
+        if head_end - start > limits.max_header_bytes:
+            raise refuse(
+                "MSS-MIME-002", found=f"{head_end - start} octets d'en-têtes", expected=f"{limits.max_header_bytes}"
+            )
+        headers = _read_headers(self._data[start:head_end], limits)
         if headers.get_content_maintype() != "multipart":
-            return Part(headers, body)
+            return Part(headers, self._data, body, end)
         if depth >= limits.max_depth:
             raise refuse("MSS-MIME-002", found=f"plus de {limits.max_depth} niveaux", expected=f"{limits.max_depth}")
         boundary = headers.get_boundary("")
         if not boundary or len(boundary) > 70:  # RFC 2046 5.1.1
             raise refuse("MSS-MIME-001", found="séparateur MIME absent ou trop long")
-        pieces = _cut(body, boundary.encode("ascii", "replace"), limits.max_parts)
-        return Part(headers, b"", tuple(self.part(piece, depth + 1) for piece in pieces))
+        pieces = self._cut(body, end, b"--" + boundary.encode("ascii", "replace"))
+        children = tuple(self.part(first, last, depth + 1) for first, last in pieces)
+        return Part(headers, self._data, body, end, children)
+
+    def _split_head(self, start: int, end: int) -> tuple[int, int]:
+        """Where the headers end, and where the body begins."""
+        data = self._data
+        for blank in (b"\r\n", b"\n"):  # a part without headers
+            if data.startswith(blank, start, end):
+                return start, start + len(blank)
+        crlf, lf = data.find(b"\r\n\r\n", start, end), data.find(b"\n\n", start, end)
+        if crlf >= 0 and (lf < 0 or crlf < lf):
+            return crlf + 2, crlf + 4
+        if lf >= 0:
+            return lf + 1, lf + 2
+        return end, end
+
+    def _cut(self, start: int, end: int, delimiter: bytes) -> list[tuple[int, int]]:
+        """Cut a container at its boundary lines (RFC 2046 5.1.1); a missing closing line is tolerated."""
+        pieces: list[tuple[int, int]] = []
+        begun = -1
+        at = self._boundary(delimiter, start, end)
+        while at >= 0:
+            if begun >= 0:
+                pieces.append((begun, self._before_line_end(begun, at)))
+                if len(pieces) > self._limits.max_parts:
+                    most = self._limits.max_parts
+                    raise refuse("MSS-MIME-002", found=f"plus de {most} parties", expected=f"{most}")
+            after = at + len(delimiter)
+            line_end = self._data.find(b"\n", after, end)
+            if self._data.startswith(b"--", after, end) or line_end < 0:
+                return pieces
+            begun = line_end + 1
+            at = self._boundary(delimiter, begun, end)
+        if begun >= 0:
+            pieces.append((begun, end))
+        return pieces
+
+    def _boundary(self, delimiter: bytes, start: int, end: int) -> int:
+        """The next line that is the boundary; ``--abc`` is not the line ``--abcdef`` of another one."""
+        at = start if self._data.startswith(delimiter, start, end) else self._next(delimiter, start, end)
+        while at >= 0:
+            after = at + len(delimiter)
+            line_end = self._data.find(b"\n", after, end)
+            rest = self._data[after : min(line_end if line_end >= 0 else end, after + 256)]
+            if rest.startswith(b"--") or not rest.strip():
+                return at
+            at = self._next(delimiter, after, end)
+        return -1
+
+    def _next(self, delimiter: bytes, start: int, end: int) -> int:
+        found = self._data.find(b"\n" + delimiter, max(start - 1, 0), end)
+        return found + 1 if found >= 0 else -1
+
+    def _before_line_end(self, start: int, end: int) -> int:
+        # The line end before a boundary belongs to the boundary.
+        if self._data.endswith(b"\r\n", start, end):
+            return end - 2
+        return end - 1 if self._data.endswith(b"\n", start, end) else end
 
 
-def _split_head(data: bytes) -> tuple[bytes, bytes]:
-    if data.startswith((b"\r\n", b"\n")):  # a part without headers
-        return b"", data.partition(b"\n")[2]
-    crlf, lf = data.find(b"\r\n\r\n"), data.find(b"\n\n")
-    if crlf >= 0 and (lf < 0 or crlf < lf):
-        return data[: crlf + 2], data[crlf + 4 :]
-    if lf >= 0:
-        return data[: lf + 1], data[lf + 2 :]
-    return data, b""
-
-
-def _read_headers(head: bytes) -> EmailMessage:
+def _read_headers(head: bytes, limits: MimeLimits) -> EmailMessage:
     if b"\x00" in head:
         raise refuse("MSS-MIME-004", found="caractère NUL dans un en-tête")
     try:
         message = _HEADERS.parsebytes(head)
+        values = [(name, len(str(value))) for name, value in message.raw_items()]
+    except Exception as exc:
+        raise refuse("MSS-MIME-001", found="en-têtes illisibles") from exc
+    for name, length in values:
+        content = name.lower().startswith("content-")
+        most = limits.max_content_header if content else limits.max_header_value
+        if length > most:
+            raise refuse("MSS-MIME-002", found=f"en-tête de {length} caractères", expected=f"{most}")
+    try:
         # Headers are parsed lazily: ask for what the reader relies on now, where a failure can be named.
         message.get_content_type(), message.get_filename(""), message.get("Content-Transfer-Encoding")
     except Exception as exc:
@@ -149,42 +242,3 @@ def _read_headers(head: bytes) -> EmailMessage:
     if not isinstance(message, EmailMessage):  # pragma: no cover - the default policy makes EmailMessage
         raise refuse("MSS-MIME-001")
     return message
-
-
-def _cut(body: bytes, boundary: bytes, max_parts: int) -> list[bytes]:
-    """Cut a container's body at its boundary lines (RFC 2046 5.1.1); a missing closing line is tolerated."""
-    delimiter = b"--" + boundary
-    pieces: list[bytes] = []
-    start = -1
-    at = 0 if body.startswith(delimiter) else _next(body, delimiter, 0)
-    while at >= 0:
-        if start >= 0:
-            pieces.append(_without_last_line_end(body[start:at]))
-            if len(pieces) > max_parts:
-                raise refuse("MSS-MIME-002", found=f"plus de {max_parts} parties", expected=f"{max_parts}")
-        after = at + len(delimiter)
-        line_end = body.find(b"\n", after)
-        if body[after : after + 2] == b"--" or line_end < 0:
-            return pieces
-        start = line_end + 1
-        at = start if body.startswith(delimiter, start) else _next(body, delimiter, start)
-    if start >= 0:
-        pieces.append(body[start:])
-    return pieces
-
-
-def _next(body: bytes, delimiter: bytes, start: int) -> int:
-    while (found := body.find(b"\n" + delimiter, max(start - 1, 0))) >= 0:
-        after = found + 1 + len(delimiter)
-        # "--abc" must not match the line "--abcdef" of another boundary.
-        if body[after : after + 2] == b"--" or body[after : body.find(b"\n", after) + 1 or None].strip() == b"":
-            return found + 1
-        start = after
-    return -1
-
-
-def _without_last_line_end(piece: bytes) -> bytes:
-    # The line end before a boundary belongs to the boundary.
-    if piece.endswith(b"\r\n"):
-        return piece[:-2]
-    return piece.removesuffix(b"\n")
