@@ -286,3 +286,30 @@ def _progress() -> Iterator[Any]:
 
     with Console(stderr=True).status("Vérification…") as status:
         yield lambda read: status.update(f"Vérification : {read} écritures")
+
+
+def _verify_export(path: Path, heads: list[SignedHead], keys: list[Ed25519PublicKey], form: Form) -> None:
+    """Check an export with the module that comes with it, so that both always say the same."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    from gateway.feeds.offline import verify_export
+
+    if not path.exists():
+        typer.echo(f"{path.name} n'existe pas.", err=True)
+        raise typer.Exit(_UNUSABLE)
+    with _progress() as advance:
+        report = verify_export(
+            path,
+            keys=[key.public_bytes(Encoding.Raw, PublicFormat.Raw) for key in keys],
+            heads=[head.as_json() for head in heads],
+            progress=advance,
+        )
+    if form is Form.JSON:
+        _write(report.as_json())
+    else:
+        for fault in report.faults:
+            typer.echo(f"{fault.code} {fault.place}: {fault.message}", err=True)
+        verdict = "export vérifié (export verified)" if report.ok else "export altéré (export altered)"
+        typer.echo(f"{report.entries} écritures, {report.chains} chaîne(s) : {verdict}.")
+    if not report.ok:
+        raise typer.Exit(_FOUND)

@@ -1,0 +1,261 @@
+"""The demonstration: a gateway and the simulators on free loopback ports, in a folder of its own.
+
+Everything goes over HTTP, SMTP and SOAP on sockets, as it would elsewhere; nothing leaves the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+
+from gateway import tenants
+from gateway.journey.worker import utc_now
+from security.tokens import make_client_key, sign_client_assertion
+
+__all__ = ["Access", "Client", "Demonstration", "Role"]
+
+CABINET = ("1290099886", "CABINET FICTIF", "SA07", "cabinet@structure.formation.mssante.fr")
+PHARMACY = ("1750803447", "PHARMACIE FICTIVE", "SA33", "officine@pharmacien.formation.mssante.fr")
+
+SCOPES: dict[str, tuple[str, ...]] = {
+    "vendor": (
+        "documents:write",
+        "documents:read",
+        "identities:read",
+        "identities:write",
+        "messages:write",
+        "feeds:read",
+        "records:read",
+    ),
+    "pharmacy": ("dispensations:write", "documents:read", "feeds:read"),
+    "auditor": ("feeds:audit", "feeds:read"),
+    "operator": ("operations", "documents:read"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """One ready client of the demonstration."""
+
+    client_id: str
+    private_key: Path
+    scopes: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Client:
+    """A caller of the interface that keeps its token fresh."""
+
+    base_url: str
+    role: Role
+    http: httpx.Client
+    _token: str = ""
+    _until: float = 0.0
+    _pem: bytes = field(default=b"", repr=False)
+
+    @classmethod
+    def open(cls, base_url: str, role: Role) -> Client:
+        """A caller for a role."""
+        http = httpx.Client(base_url=base_url, trust_env=False, timeout=30)
+        return cls(base_url, role, http, _pem=role.private_key.read_bytes())
+
+    def token(self) -> str:
+        """An access token, asked for anew a minute before it ends."""
+        if time.monotonic() > self._until:
+            url = f"{self.base_url}/oauth/token"
+            assertion = sign_client_assertion(self._pem, self.role.client_id, url, utc_now(), secrets.token_urlsafe(16))
+            answer = self.http.post(
+                "/oauth/token",
+                data={
+                    "grant_type": "client_credentials",
+                    "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+                    "client_assertion": assertion,
+                    "scope": " ".join(self.role.scopes),
+                },
+            )
+            answer.raise_for_status()
+            body = answer.json()
+            self._token = body["access_token"]
+            self._until = time.monotonic() + body["expires_in"] - 60
+        return self._token
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Call the interface with the role's token."""
+        headers = {"Authorization": f"Bearer {self.token()}", **options.pop("headers", {})}
+        return self.http.request(method, path, headers=headers, **options)
+
+
+@dataclass(slots=True)
+class Access:
+    """Where everything is, for the access file."""
+
+    base_url: str
+    roles: dict[str, Role]
+    simulators: dict[str, dict[str, str]]
+
+    def as_json(self) -> dict[str, Any]:
+        """The access file (``--access-file``)."""
+        return {
+            "base_url": self.base_url,
+            "token_url": f"{self.base_url}/oauth/token",
+            "clients": {
+                name: {
+                    "client_id": role.client_id,
+                    "private_key": str(role.private_key),
+                    "scopes": " ".join(role.scopes),
+                }
+                for name, role in self.roles.items()
+            },
+            "simulators": self.simulators,
+        }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Demonstration:
+    """A gateway with its simulators, tenants and clients, ready to be called."""
+
+    def __init__(self, folder: Path, *, port: int | None = None, pool_processes: int = 1) -> None:
+        self.folder = folder
+        self.port = port or _free_port()
+        self.base_url = f"http://127.0.0.1:{self.port}"
+        self._pool = pool_processes
+        self.access: Access | None = None
+        self.sandbox: Any = None
+        self.gateway: Any = None
+
+    @contextmanager
+    def running(self) -> Iterator[Demonstration]:
+        """Start all of it; stop all of it."""
+        from adapters.sandbox import Sandbox, structure_certificates
+        from gateway.runtime import open_gateway
+        from gateway.settings import Settings
+
+        with Sandbox(self.folder / "sandbox", structure_id=CABINET[0], structure_name=CABINET[1]) as sandbox:
+            self.sandbox = sandbox
+            settings = Settings.model_validate(
+                {
+                    **_nested(sandbox.environment()),
+                    "base_url": self.base_url,
+                    "data_dir": self.folder / "gateway",
+                    "poll_seconds": 0.1,
+                    "seal_seconds": 0.2,
+                    "allow_private_webhooks": True,
+                    "pool_processes": self._pool,
+                }
+            )
+            self.gateway = open_gateway(settings)
+            pharmacy = structure_certificates(
+                sandbox.pki, self.folder / "pharmacy", structure_id=PHARMACY[0], structure_name=PHARMACY[1]
+            )
+            roles = self._register(pharmacy)
+            self.access = Access(self.base_url, roles, sandbox.addresses)
+            with _serving(self.gateway, self.port):
+                yield self
+
+    def _register(self, pharmacy: dict[str, str]) -> dict[str, Role]:
+        roles: dict[str, Role] = {}
+        keys = self.folder / "clients"
+        keys.mkdir(parents=True, exist_ok=True)
+        now = utc_now()
+
+        def add(connection: Any) -> None:
+            ids = {}
+            for (structure, name, sector, mailbox), references in ((CABINET, {}), (PHARMACY, pharmacy)):
+                made = tenants.add_tenant(
+                    connection,
+                    structure_id=structure,
+                    name=name,
+                    activity_sector=sector,
+                    references={"mailbox": mailbox, **references},
+                    now=now,
+                )
+                ids[structure] = made.id
+            for role, scopes in SCOPES.items():
+                pem, jwks = make_client_key("P-256")
+                path = keys / f"{role}.pem"
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(pem)
+                acts_for = {
+                    "vendor": (ids[CABINET[0]],),
+                    "pharmacy": (ids[PHARMACY[0]],),
+                }.get(role, tuple(ids.values()))
+                tenants.add_client(
+                    connection,
+                    client_id=f"demo-{role}",
+                    name=f"Démonstration ({role})",
+                    jwks=jwks,
+                    scopes=scopes,
+                    acts_for=acts_for,
+                    actors=None,
+                    now=now,
+                )
+                roles[role] = Role(client_id=f"demo-{role}", private_key=path, scopes=scopes)
+
+        self.gateway.store.write_now(add)
+        return roles
+
+    def client(self, role: str) -> Client:
+        """A caller for a role."""
+        if self.access is None:
+            raise RuntimeError("the demonstration is not running")
+        return Client.open(self.base_url, self.access.roles[role])
+
+
+def _nested(environment: dict[str, str]) -> dict[str, Any]:
+    """Settings as nested values out of ``PASSERELLE_GROUP__NAME`` variables."""
+    out: dict[str, Any] = {}
+    for name, value in environment.items():
+        parts = name.removeprefix("PASSERELLE_").lower().split("__")
+        target = out
+        for part in parts[:-1]:
+            target = target.setdefault(part, {})
+        target[parts[-1]] = orjson.loads(value) if value.startswith("[") else value
+    return out
+
+
+@contextmanager
+def _serving(gateway: Any, port: int) -> Iterator[None]:
+    import uvicorn
+
+    from gateway.app import create_app
+
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(gateway=gateway),
+            host="127.0.0.1",
+            port=port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+    )
+    thread = threading.Thread(target=server.run, name="gateway", daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise RuntimeError("the gateway did not start")
+        time.sleep(0.02)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(20)
