@@ -1,7 +1,7 @@
 """What a tenant entrusts is sealed under the tenant's own key, and found by keyed hashes only.
 
-A tenant's keys are derived from the master key (HKDF-SHA-256, one label a use), so that losing one tenant's key tells
-nothing of another's, and destroying the derivation of a tenant makes its sealed rows unreadable.
+Sealing is :mod:`security.sealing`: a key a document, wrapped by the tenant's, itself derived from the master key. The
+keyed hashes use keys derived for one tenant and one use each.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import hmac
 import os
 from pathlib import Path
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from security.sealing import SealBroken, Sealer, content_address
+
 __all__ = ["Vault"]
 
-_VERSION = b"\x01"
-_NONCE = 12
+_KEY_ID = "1"
 
 
 class Vault:
@@ -29,6 +29,7 @@ class Vault:
         if len(master) != 32:
             raise ValueError("the master key is 32 bytes")
         self.__master = master
+        self._sealer = Sealer({_KEY_ID: master}, _KEY_ID)
         self._derive = functools.lru_cache(maxsize=4096)(self._derived)
 
     def __repr__(self) -> str:
@@ -47,33 +48,23 @@ class Vault:
         return cls(path.read_bytes())
 
     def _derived(self, tenant: str, use: str) -> bytes:
-        return HKDF(algorithm=SHA256(), length=32, salt=None, info=f"passerelle/1/{use}/{tenant}".encode()).derive(
-            self.__master
-        )
-
-    @functools.lru_cache(maxsize=1024)  # noqa: B019 - one vault lives as long as its process
-    def _cipher(self, tenant: str) -> AESGCM:
-        return AESGCM(self._derive(tenant, "seal"))
+        info = f"passerelle/1/{use}/{tenant}".encode()
+        return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(self.__master)
 
     def seal(self, tenant: str, data: bytes, name: str) -> bytes:
         """Encrypt bytes of a tenant, bound to the name of the row that holds them."""
-        nonce = os.urandom(_NONCE)
-        return _VERSION + nonce + self._cipher(tenant).encrypt(nonce, data, name.encode())
+        return self._sealer.seal(data, tenant=tenant, context=name)
 
     def open(self, tenant: str, sealed: bytes, name: str) -> bytes:
         """Decrypt what :meth:`seal` made; raises :class:`ValueError` when altered, moved or of another tenant."""
-        if sealed[:1] != _VERSION:
-            raise ValueError("unknown sealing version")
-        from cryptography.exceptions import InvalidTag
-
         try:
-            return self._cipher(tenant).decrypt(sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :], name.encode())
-        except InvalidTag:
-            raise ValueError("sealed content was altered or belongs elsewhere") from None
+            return self._sealer.open(sealed, tenant=tenant, context=name)
+        except SealBroken as exc:
+            raise ValueError(exc.code) from None
 
     def address(self, tenant: str, data: bytes) -> str:
         """Where bytes are kept: an HMAC under the tenant's key, since a plain hash of a short text can be guessed."""
-        return hmac.new(self._derive(tenant, "address"), data, hashlib.sha256).hexdigest()
+        return content_address(self._derive(tenant, "address"), data)
 
     def lookup(self, tenant: str, text: str) -> str:
         """The keyed hash by which a person or an address is found again."""
