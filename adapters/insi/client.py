@@ -33,6 +33,7 @@ from adapters.insi.outcomes import Kind, Outcome, outcome
 from adapters.insi.pacing import Breaker, Pace
 from adapters.insi.soap import ACTION, LIMITS, LpsContext, Malformed, SoapFault, Stamp
 from adapters.insi.verification import Claim, VerificationMessages, Verified
+from adapters.tls_probe import tls_refusal
 from conformance.identity.comparison import Comparison, compare
 from conformance.identity.status import Attribute
 from conformance.identity.traits import Traits
@@ -122,6 +123,7 @@ class InsiClient:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
+        self._context = ssl_context
         self._recorder = recorder
         self._clock = clock
         self._new_id = new_id
@@ -302,7 +304,7 @@ class InsiClient:
             async with asyncio.timeout(self.settings.timeout):
                 status, content_type, response = await self._post(operation, request)
         except (httpx.HTTPError, ssl.SSLError, TimeoutError) as error:
-            came = outcomes.of_exception(error)
+            came = await self._why(error)
         else:
             answer, came = _read(status, content_type, response, interpret)
         self._breaker.saw(failure=came.kind is Kind.RETRY)
@@ -316,6 +318,14 @@ class InsiClient:
                 outcome=came.code,
             )
         return answer, came
+
+    async def _why(self, error: Exception) -> Outcome:
+        came = outcomes.of_exception(error)
+        if came.code == "INSI-NET-002" and not isinstance(error, httpx.ConnectError):
+            # A refused certificate looks like a broken pipe: without asking, it would be retried for ever.
+            refusal = await tls_refusal(self.settings.url, self._context)
+            return outcomes.of_exception(refusal) if refusal is not None else came
+        return came
 
     async def _post(self, operation: str, request: bytes) -> tuple[int, str, bytes]:
         headers = {"content-type": f'application/soap+xml; charset=utf-8; action="{ACTION}{operation}"'}

@@ -219,6 +219,10 @@ _FAULTS: Final = {
 }
 
 
+# What the ssl module raises without anything being refused.
+_PASSING: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
 def outcome(code: str, original_code: str | None = None, original_text: str | None = None) -> Outcome:
     """The outcome of one of our codes."""
     return Outcome(
@@ -250,13 +254,13 @@ def of_http(status: int) -> Outcome:
 
 def of_exception(error: BaseException) -> Outcome:
     """The outcome of a call that gave no HTTP answer."""
+    if isinstance(error, (httpx.TimeoutException, TimeoutError)):
+        return outcome("INSI-NET-001", type(error).__name__)
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return outcome("INSI-TLS-001", cause.verify_message)
-        if isinstance(cause, ssl.SSLError) and "EOF" not in str(cause.reason):
-            return outcome("INSI-TLS-002", cause.reason)
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, _PASSING):
+            return outcome("INSI-TLS-002", getattr(cause, "reason", None) or "CLOSED_AFTER_HANDSHAKE")
         cause = cause.__cause__ or cause.__context__
-    if isinstance(error, httpx.TimeoutException):
-        return outcome("INSI-NET-001", type(error).__name__)
     return outcome("INSI-NET-002", type(error).__name__)
