@@ -262,8 +262,9 @@ def test_counts_and_sizes_are_bounded() -> None:
 
 def test_half_a_million_entries_are_refused_at_once() -> None:
     """The directory is counted before it is listed."""
+    data = b"PK\x03\x04" + (b"PK\x01\x02" + bytes(42)) * 500_000
     start = time.process_time()
-    assert _code(b"PK\x03\x04" + (b"PK\x01\x02" + bytes(42)) * 500_000) == "ZIP-COUNT-001"
+    assert _code(data) == "ZIP-COUNT-001"
     assert time.process_time() - start < 0.1
 
 
