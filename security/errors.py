@@ -4,9 +4,14 @@ The tree::
 
     UnsafeInput          the bytes are refused before anything reads them
     └── Unreadable       the bytes are not what they claim to be (malformed XML, JSON, ZIP)
+
+Refusals of other kinds stand beside what they refuse: ``TokenRefused`` (tokens), ``KeyUnavailable`` (keyring),
+``SealBroken`` (sealing), ``SignatureRefused`` (webhooks), ``AddressRefused`` (addresses). All have a stable ``code``.
 """
 
 from __future__ import annotations
+
+__all__ = ["Unreadable", "UnsafeInput"]
 
 
 class UnsafeInput(Exception):
