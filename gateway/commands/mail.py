@@ -142,7 +142,9 @@ def _read_archive(data: bytes, language: str) -> tuple[dict[str, Any], int]:
     try:
         package = read_package(data)
     except MailRefused as refused:
-        unreadable = any((f.found or "").startswith("ZIP-SYNTAX-001 no readable") for f in refused.findings)
+        # Damage inside one entry is a refusal; bytes that are no archive at all are unreadable.
+        found = [f.found or "" for f in refused.findings]
+        unreadable = any(f.startswith("ZIP-SYNTAX-001") and "entry" not in f for f in found)
         status = _UNREADABLE if unreadable else _REJECTED
         return _answer("rejected", "document", refused.findings, language), status
     documents, patient = _package(package)
