@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from lxml import etree
 
-from conformance.verdict import Text
 from mappings.cda import words
 from mappings.cda.build import (
     Builder,
@@ -125,16 +124,8 @@ def write_body(document: Dispensation, builder: Builder) -> None:
     for index, line in enumerate(document.lines):
         _line(element, builder, document, line, f"/lines/{index}", table, posology)
         builder.log.carried(f"/lines/{index}", "FR-Traitement-dispense")
-    for index, refused in enumerate(document.refused):
+    for refused in document.refused:
         narrative.paragraph(f"Ligne prescrite non délivrée ({refused.prescribed_line}) : {refused.reason}")
-        builder.log.text_only(
-            f"/refused/{index}",
-            "RefusedLine",
-            Text(
-                "Le modèle eDISP-MED n'a pas d'entrée pour une ligne non délivrée : elle est dite dans le texte.",
-                "The eDISP-MED model has no entry for a line not given: it is told in the narrative.",
-            ),
-        )
 
 
 def _line(

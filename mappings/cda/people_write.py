@@ -197,9 +197,12 @@ def patient_role(parent: _Element, patient: Patient, *, contact_required: bool =
     _sdtc(person, patient)
     if patient.guardian is not None:
         _guardian(person, patient.guardian)
-    if patient.birth_place is not None:
+    if patient.birth_place is not None or patient.birth_place_name is not None:
         place = sub(sub(person, "birthplace"), "place")
-        text_element(sub(place, "addr"), "county", patient.birth_place)
+        if patient.birth_place_name is not None:
+            text_element(place, "name", patient.birth_place_name)
+        if patient.birth_place is not None:
+            text_element(sub(place, "addr"), "county", patient.birth_place)
 
 
 def _sdtc(person: _Element, patient: Patient) -> None:

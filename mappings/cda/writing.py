@@ -8,27 +8,15 @@ from conformance.verdict import Text
 from mappings.cda import dispensation_write, file_write, prescription_write
 from mappings.cda.build import Builder, printable
 from mappings.cda.errors import Unwritable
-from mappings.cda.header_write import HeaderPlan, write_header
+from mappings.cda.header_write import write_header
+from mappings.cda.plans import plan_of
 from mappings.document import Dispensation, MedicalSummary, Prescription, Report
 from mappings.document.base import Part
-from mappings.document.values import Code
 from mappings.loss import LossReport
+from mappings.projection import losses
 from security.xml import canonical
 
 __all__ = ["CdaDocument", "write"]
-
-_LOINC = "2.16.840.1.113883.6.1"
-#: Summary templates and code of the act documented (VSM section 1, IPS-FR section 7).
-SUMMARIES = {
-    "VSM-2023.01": HeaderPlan(
-        templates=(("1.2.250.1.213.1.1.1.13", "2023.01"),),
-        act_code=Code(code="34117-2", system=_LOINC, display="Historique et clinique", system_name="LOINC"),
-    ),
-    "IPS-FR-2024.01": HeaderPlan(
-        # HL7 International Patient Summary, then its French form.
-        templates=(("2.16.840.1.113883.10.22.1.1", None), ("1.2.250.1.213.1.1.1.51", "2024.01")),
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,24 +50,20 @@ def write(document: MedicalSummary | Prescription | Dispensation | Report, *, pd
 
 
 def _write(document: MedicalSummary | Prescription | Dispensation | Report, pdf: bytes | None) -> Builder:
+    builder = write_header(document, plan_of(document))
     if isinstance(document, Report):
-        builder = write_header(document, file_write.PLAN)
         file_write.write_file(document, builder)
-        return builder
-    if isinstance(document, MedicalSummary):
-        from mappings.cda import summary
-
-        builder = write_header(document, SUMMARIES[document.profile])
-        builder.pdf = document.pdf or pdf
-        summary.write_body(document, builder)
-        return builder
-    if isinstance(document, Prescription):
-        builder = write_header(document, prescription_write.plan(document))
+    elif isinstance(document, Prescription):
         builder.pdf = document.pdf or pdf
         prescription_write.write_body(document, builder)
-        return builder
-    builder = write_header(document, dispensation_write.plan(document))
-    dispensation_write.write_body(document, builder)
+    elif isinstance(document, Dispensation):
+        dispensation_write.write_body(document, builder)
+    else:
+        from mappings.cda import summary
+
+        builder.pdf = document.pdf or pdf
+        summary.write_body(document, builder)
+    builder.log.extend(losses(document, "cda"))
     return builder
 
 

@@ -1,0 +1,34 @@
+"""What each kind of document adds to the common CDA header."""
+
+from __future__ import annotations
+
+from mappings.cda import dispensation_write, file_write, prescription_write
+from mappings.cda.header_write import HeaderPlan
+from mappings.document import Dispensation, MedicalSummary, Prescription, Report
+from mappings.document.values import Code
+
+__all__ = ["SUMMARIES", "plan_of"]
+
+_LOINC = "2.16.840.1.113883.6.1"
+#: Summary templates and code of the act documented (VSM section 1, IPS-FR section 7).
+SUMMARIES = {
+    "VSM-2023.01": HeaderPlan(
+        templates=(("1.2.250.1.213.1.1.1.13", "2023.01"),),
+        act_code=Code(code="34117-2", system=_LOINC, display="Historique et clinique", system_name="LOINC"),
+    ),
+    "IPS-FR-2024.01": HeaderPlan(
+        # HL7 International Patient Summary, then its French form.
+        templates=(("2.16.840.1.113883.10.22.1.1", None), ("1.2.250.1.213.1.1.1.51", "2024.01")),
+    ),
+}
+
+
+def plan_of(document: MedicalSummary | Prescription | Dispensation | Report) -> HeaderPlan:
+    """The templates, the code of the main act and the links of a document."""
+    if isinstance(document, Prescription):
+        return prescription_write.plan(document)
+    if isinstance(document, Dispensation):
+        return dispensation_write.plan(document)
+    if isinstance(document, Report):
+        return file_write.PLAN
+    return SUMMARIES[document.profile]
