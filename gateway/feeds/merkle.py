@@ -6,6 +6,7 @@ A tree is read through one function ``complete(level, index)`` that gives the ha
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -17,6 +18,7 @@ __all__ = [
     "from_leaves",
     "inclusion_proof",
     "leaf_hash",
+    "multiproof",
     "node_hash",
     "root",
     "verify_consistency",
@@ -147,6 +149,27 @@ def consistency_proof(old: int, new: int, complete: Complete) -> list[bytes]:
         path.append(_subtree(start, size, complete))
     path.reverse()
     return path
+
+
+def multiproof(indices: Sequence[int], size: int, complete: Complete) -> list[bytes]:
+    """Give, from left to right, the largest subtrees that hold none of these leaves (sorted, each once).
+
+    With the leaves themselves they give the root: one proof for a whole list, empty when every leaf is listed.
+    """
+    proof: list[bytes] = []
+
+    def walk(start: int, width: int, first: int, last: int) -> None:
+        if first == last:
+            proof.append(_subtree(start, width, complete))
+        elif last - first < width:
+            k = _split(width)
+            middle = bisect_left(indices, start + k, first, last)
+            walk(start, k, first, middle)
+            walk(start + k, width - k, middle, last)
+
+    if size:
+        walk(0, size, 0, len(indices))
+    return proof
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], expected_root: bytes) -> bool:
