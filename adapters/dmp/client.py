@@ -30,13 +30,17 @@ from adapters.dmp.messages import ACTIONS, DocumentRequest
 from adapters.dmp.mtom import MtomError
 from adapters.dmp.outcomes import Kind, Layer, Outcome, accepted, outcome
 from adapters.dmp.prepare import OutgoingDocument, PreparedSubmission, SubmissionIds, prepare_submission
+from adapters.dmp.search import SearchFilters, batches, set_slots
+from adapters.dmp.search import slots as search_slots
 from adapters.dmp.settings import DmpEndpoint
 from adapters.dmp.transport import Answer, ExchangeRecord, Transport
-from mappings.xds import PatientId, RegistryObjects
+from adapters.dmp.updates import PreparedUpdate
+from mappings.xds import DocumentEntry, PatientId, RegistryObjects
+from mappings.xds.vocabulary import ASSOCIATION_HAS_MEMBER
 from security.vihf import Mode, Purpose, VihfClaims, VihfSigner
 from security.xades import SetSigner
 
-__all__ = ["DmpClient", "Found", "StatusAnswer"]
+__all__ = ["DmpClient", "Found", "QueryAnswer", "RetrieveAnswer", "StatusAnswer"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +232,44 @@ class DmpClient:
         )
         return Found(outcome=answer.outcome, entry_uuids=answer.objects.references)
 
+    async def search(
+        self,
+        filters: SearchFilters,
+        patient: PatientId,
+        actor: Actor,
+        *,
+        mode: Mode = Mode.REINFORCED,
+        purpose: Purpose = Purpose.NORMAL,
+    ) -> QueryAnswer:
+        """Search a record (TD3.1a), at the user's explicit request; entries come as the registry gives them."""
+
+        async def ask(name: str, slots: Sequence[tuple[str, str]]) -> QueryAnswer:
+            return await self.query(name, slots, patient, actor, mode=mode, purpose=purpose)
+
+        if not filters.by_submission:
+            return await ask("FindDocuments", search_slots(filters, patient))
+        sets = await ask("FindSubmissionSets", set_slots(filters, patient))
+        found: list[DocumentEntry] = []
+        members: list[str] = []
+        for some in batches([s.entry_uuid for s in sets.objects.submission_sets]):
+            links = await ask("GetAssociations", [("uuid", messages.query_list(some))])
+            if not links.outcome.ok:
+                return links
+            members += [a.target for a in links.objects.associations if a.kind == ASSOCIATION_HAS_MEMBER]
+        for some in batches(list(dict.fromkeys(members))):
+            documents = await ask("GetDocuments", [("XDSDocumentEntryEntryUUID", messages.query_list(some))])
+            if not documents.outcome.ok:
+                return documents
+            found += [e for e in documents.objects.entries if e.status in filters.statuses]
+        return QueryAnswer(outcome=sets.outcome, objects=RegistryObjects(entries=tuple(found)))
+
+    async def read_entry(
+        self, entry_uuid: str, patient: PatientId, actor: Actor, *, mode: Mode = Mode.REINFORCED
+    ) -> QueryAnswer:
+        """Read one entry whole, as a change of its metadata needs it."""
+        slots = [("XDSDocumentEntryEntryUUID", messages.query_list([entry_uuid]))]
+        return await self.query("GetDocuments", slots, patient, actor, mode=mode)
+
     async def query(
         self,
         name: str,
@@ -282,11 +324,18 @@ class DmpClient:
         return RetrieveAnswer(outcome=_read_only(said), documents=found)
 
     async def update(
-        self, body: bytes, patient: PatientId, actor: Actor, *, mode: Mode, secret_connection: bool = False
+        self, prepared: PreparedUpdate, actor: Actor, *, mode: Mode, secret_connection: bool = False
     ) -> Outcome:
-        """Send an ITI-57 request (TD3.3a-d) made by :mod:`adapters.dmp.updates`."""
-        claims = actor.claims(mode, self.endpoint.software, patient=patient, secret_connection=secret_connection)
-        answer = await self._post("ITI-57", self.endpoint.registry, assertion=self._assert(claims), body=[body])
+        """Send a prepared change (TD3.3a-d); sent again it is the same, which the registry knows.
+
+        Deletion is open to ``INDIRECTE``; masking and showing need ``INDIRECTE_RENFORCEE`` or a card.
+        """
+        claims = actor.claims(
+            mode, self.endpoint.software, patient=prepared.patient, secret_connection=secret_connection
+        )
+        answer = await self._post(
+            "ITI-57", self.endpoint.registry, assertion=self._assert(claims), body=[prepared.body]
+        )
         return answer if isinstance(answer, Outcome) else _registry(answer)
 
     # --- one way out -------------------------------------------------------------------------------------------------
