@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape
 
 from mappings.rendering.icc import srgb_profile
 
-__all__ = ["BOLD", "REGULAR", "PdfMeta", "dress", "new_canvas", "printable", "text_width"]
+__all__ = ["BOLD", "REGULAR", "PdfMeta", "dress", "font_of", "new_canvas", "printable", "text_width"]
 
 REGULAR = "PasserelleSans"
 BOLD = "PasserelleSans-Bold"
@@ -51,6 +51,11 @@ def _fonts() -> dict[str, Any]:
         pdfmetrics.registerFont(font)
         loaded[name] = font
     return loaded
+
+
+def font_of(name: str) -> Any:
+    """One of the two faces, as the drawing library holds it (``reportlab.pdfbase.ttfonts.TTFont``)."""
+    return _fonts()[name]
 
 
 @functools.cache

@@ -27,7 +27,7 @@ from mappings.rendering.posology import sentence
 from mappings.rendering.sheet import Sheet
 from mappings.rendering.words import amount, date_text, period_text, person_name
 
-__all__ = ["prescription_pdf", "two_zones"]
+__all__ = ["CONTEXT_MARKS", "line_marks", "line_rows", "prescription_pdf", "two_zones"]
 
 #: Words of the two zones (arrêté of the form 14465, articles L. 322-3 3° and 4°, L. 324-1 and R. 161-45 CSS).
 ALD_ZONE = (
@@ -253,16 +253,20 @@ def _block(line: Line, rank: int, width: float) -> list[TextLine]:
     body = replace(BODY, indent=_INDENT)
     small = replace(SMALL, indent=_INDENT)
     note = replace(NOTE, indent=_INDENT)
-    rows = _medication(line) if isinstance(line, MedicationLine) else _device(line)
-    for kind, text in rows:
+    for kind, text in line_rows(line):
         out += lines_of(text, width, {"body": body, "small": small, "note": note}[kind])
-    marks = _marks(line)
+    marks = line_marks(line)
     if marks:
         out += lines_of([Run(" – ".join(marks), bold=True)], width, small)
     return [*out, TextLine(7.0)]
 
 
 Rows = list[tuple[str, str | list[Run]]]
+
+
+def line_rows(line: Line) -> Rows:
+    """What a line says under its name, each row with its weight (body, small, note)."""
+    return _medication(line) if isinstance(line, MedicationLine) else _device(line)
 
 
 def _codes_text(codes: Iterable[Code]) -> str:
@@ -325,7 +329,8 @@ def _renewals(count: int | None) -> list[str]:
     return [f"à renouveler {count} fois"] if count else ["sans renouvellement"]
 
 
-def _marks(line: Line) -> list[str]:
+def line_marks(line: Line) -> list[str]:
+    """What the prescriber states of a line, in words (ALD apart, which is a zone)."""
     marks = []
     if isinstance(line, MedicationLine) and not line.substitution.permitted:
         ban = line.substitution

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mappings.rendering.layout import BLACK, GREY, Colour, Line, Picture, Run, Span, Style, lines_of
-from mappings.rendering.pdfa import PdfMeta, dress, new_canvas
+from mappings.rendering.pdfa import PdfMeta, dress, font_of, new_canvas
 
 __all__ = ["Cell", "Sheet"]
 
@@ -202,19 +202,25 @@ class Sheet:
         return dress(buffer.getvalue(), meta)
 
 
+# Page operators are written here rather than through the canvas' methods, which cost three times as much: a page of a
+# dense table has a thousand of them. Fonts, images and the file itself stay the library's.
+
+
+def _colour(colour: Colour, operator: str) -> str:
+    return f"{colour[0]:g} {colour[1]:g} {colour[2]:g} {operator}"
+
+
 def _text(canvas: Any, height: float, x: float, bottom: float, leading: float, span: Span) -> None:
     # The baseline sits so that ascent and descent share the leading.
     base = height - bottom + leading * 0.5 - span.size * 0.36 + span.rise
     at = x + span.x
-    text = canvas.beginText()
-    if span.italic:
-        text.setTextTransform(1, 0, 0.21, 1, at, base)
-    else:
-        text.setTextOrigin(at, base)
-    text.setFont(span.font, span.size)
-    text.setFillColorRGB(*span.colour)
-    text.textOut(span.text)
-    canvas.drawText(text)
+    font, document = font_of(span.font), canvas._doc
+    out = [f"BT {_colour(span.colour, 'rg')} 1 0 {0.21 if span.italic else 0:g} 1 {at:.2f} {base:.2f} Tm"]
+    for subset, codes in font.splitString(span.text, document):
+        name = font.getSubsetInternalName(subset, document)
+        out.append(f"{name} {span.size:g} Tf ({canvas._escape(codes)}) Tj")
+    out.append("ET")
+    canvas._code.append(" ".join(out))
     for drawn, dy in ((span.underline, -1.4), (span.strike, span.size * 0.3)):
         if drawn:
             _rule(canvas, height, at, height - base - dy, at + span.width, height - base - dy, 0.5, span.colour)
@@ -223,36 +229,30 @@ def _text(canvas: Any, height: float, x: float, bottom: float, leading: float, s
 def _rule(
     canvas: Any, height: float, x1: float, y1: float, x2: float, y2: float, weight: float, colour: Colour
 ) -> None:
-    canvas.setStrokeColorRGB(*colour)
-    canvas.setLineWidth(weight)
-    canvas.line(x1, height - y1, x2, height - y2)
+    line = f"{x1:.2f} {height - y1:.2f} m {x2:.2f} {height - y2:.2f} l S"
+    canvas._code.append(f"{weight:g} w {_colour(colour, 'RG')} {line}")
 
 
 def _box(canvas: Any, height: float, x: float, y: float, wide: float, tall: float, fill: Colour | None) -> None:
-    if fill:
-        canvas.setFillColorRGB(*fill)
-        canvas.rect(x, height - y - tall, wide, tall, stroke=0, fill=1)
-    else:
-        canvas.setStrokeColorRGB(*GREY)
-        canvas.setLineWidth(0.5)
-        canvas.rect(x, height - y - tall, wide, tall, stroke=1, fill=0)
+    paint = f"{_colour(fill, 'rg')}" if fill else f"0.5 w {_colour(GREY, 'RG')}"
+    shape = f"{x:.2f} {height - y - tall:.2f} {wide:.2f} {tall:.2f} re"
+    canvas._code.append(f"{paint} {shape} {'f' if fill else 'S'}")
 
 
 def _modules(canvas: Any, height: float, x: float, y: float, side: float, rows: Sequence[Sequence[bool]]) -> None:
     size = side / len(rows)
-    canvas.setFillColorRGB(*BLACK)
-    path = canvas.beginPath()
+    shapes = []
     for number, row in enumerate(rows):
         column = 0
         while column < len(row):
-            if not row[column]:
-                column += 1
-                continue
             start = column
             while column < len(row) and row[column]:
                 column += 1
-            path.rect(x + start * size, height - y - (number + 1) * size, (column - start) * size, size)
-    canvas.drawPath(path, stroke=0, fill=1)
+            if column > start:
+                bottom = height - y - (number + 1) * size
+                shapes.append(f"{x + start * size:.3f} {bottom:.3f} {(column - start) * size:.3f} {size:.3f} re")
+            column += 1
+    canvas._code.append(f"{_colour(BLACK, 'rg')} {' '.join(shapes)} f")
 
 
 def _image(canvas: Any, height: float, x: float, y: float, picture: Picture) -> None:

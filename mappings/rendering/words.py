@@ -227,6 +227,9 @@ def telecom_text(telecom: Telecom) -> str:
     scheme, _, value = telecom.value.partition(":")
     if scheme not in _SCHEMES:
         return telecom.value
+    if value.lower().endswith("@patient.mssante.fr"):
+        # The address of a citizen is the matricule: it is told apart, never spelled.
+        return f"{_SCHEMES[scheme]}\u00a0messagerie citoyenne (Mon espace santé)"
     if scheme != "mailto" and re.fullmatch(r"0\d{9}", value):
         value = "\u00a0".join(value[i : i + 2] for i in range(0, 10, 2))
     return f"{_SCHEMES[scheme]}\u00a0{value}"
