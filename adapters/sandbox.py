@@ -68,8 +68,8 @@ class Sandbox:
     def addresses(self) -> dict[str, dict[str, str]]:
         """Where the simulators' own interfaces are, as the access file of the demonstration names them."""
         return {
-            "dmp": {"api": self.dmp.api, "services": self.dmp.base_url},
-            "insi": {"api": self.insi.api, "services": self.insi.url},
+            "dmp": {"api": self.dmp.api_url, "services": self.dmp.base_url},
+            "insi": {"api": self.insi.api_url, "services": self.insi.url},
             "mss": {"api": self.mss.api, "smtp": f"127.0.0.1:{self.mss.smtp_port}"},
         }
 

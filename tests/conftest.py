@@ -8,7 +8,11 @@ from types import ModuleType
 import pytest
 from hypothesis import HealthCheck, settings
 
+from security.redaction import configure_logging
 from tests.support import outside
+
+# Logs of the tests go through the same sieve as those of the service.
+configure_logging(level="info")
 
 settings.register_profile("default", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("long", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow])

@@ -119,7 +119,7 @@ READ_PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _out(gateway: Gateway, value: Any, status: int = 200, headers: dict[str, str] | None = None) -> JSONResponse:
+def _out(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> JSONResponse:
     return JSONResponse(value.model_dump(mode="json", by_alias=True, exclude_none=True), status, headers)
 
 
@@ -148,6 +148,8 @@ async def _parts(body: bytes, content_type: str) -> tuple[bytes | None, bytes | 
     parser = MultiPartParser(
         Headers({"content-type": content_type}), stream(), max_files=2, max_fields=4, max_part_size=len(body) + 1
     )
+    # Nothing of a document is spooled to a temporary file.
+    parser.spool_max_size = len(body) + 1
     try:
         form = await parser.parse()
     except (MultiPartException, MultipartParseError, KeyError, ValueError):
@@ -161,6 +163,7 @@ async def _parts(body: bytes, content_type: str) -> tuple[bytes | None, bytes | 
             out[name] = (await value.read(), value.content_type or "")
         elif isinstance(value, str):
             out[name] = (value.encode(), "application/json" if name == "metadata" else "text/plain")
+    await form.close()
     metadata = out.get("metadata", (None, ""))[0]
     file, file_type = out.get("file", (None, ""))
     return metadata, file, file_type
@@ -256,7 +259,7 @@ async def _receipt(gateway: Gateway, done: Accepted, caller: Caller, language: s
     headers = {"Location": f"/v1/documents/{done.document_id}"}
     if done.replayed:
         headers["Idempotent-Replayed"] = "true"
-    return _out(gateway, await gateway.store.read(load), 202, headers)
+    return _out(await gateway.store.read(load), 202, headers)
 
 
 async def _convert(gateway: Gateway, sent: Sent) -> Intake:
@@ -327,7 +330,7 @@ async def listing(
         items = [receipt(connection, row, language) for row in rows[:limit]]
         return DocumentPage(items=items, cursor=_close_cursor(rows[limit - 1]) if more else None)
 
-    return _out(gateway, await gateway.store.read(load))
+    return _out(await gateway.store.read(load))
 
 
 def _aware(at: datetime) -> datetime:
@@ -365,9 +368,20 @@ async def follow(
     caller: Annotated[Caller, Depends(needs("documents:read", "documents:write", "operations"))],
 ) -> Response:
     """State, deliveries with their outcomes, and the whole history of a document."""
+    return await _whole(request, caller, document_id, language)
+
+
+async def _whole(request: Request, caller: Caller, document_id: str, language: str) -> Response:
     gateway = gateway_of(request)
-    row = await _load(request, caller, document_id)
-    return _out(gateway, await gateway.store.read(lambda c: receipt(c, row, language, whole=True)))
+
+    def load(connection: Connection) -> Receipt:
+        # One reading: state, deliveries and history of the same instant.
+        row = document_of(connection, document_id, caller.tenant_ids)
+        if row is None:
+            raise NotFound([UNKNOWN.finding("")])
+        return receipt(connection, row, language, whole=True)
+
+    return _out(await gateway.store.read(load))
 
 
 async def _content(request: Request, caller: Caller, document_id: str, column: str) -> tuple[Any, bytes]:
@@ -448,5 +462,4 @@ async def withdraw(
 
     if not await gateway.store.write(stop):
         raise Conflict([TOO_LATE.finding("")], slug="too-late")
-    fresh = await _load(request, caller, document_id)
-    return _out(gateway, await gateway.store.read(lambda c: receipt(c, fresh, language, whole=True)))
+    return await _whole(request, caller, document_id, language)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from conformance.verdict import Finding, Rule, Text, Verdict
 from gateway.feeds.scheme import RuleSet
 
-__all__ = ["RULES", "RuleFileError", "check_catalogue", "json_schema", "load", "read", "shipped"]
+__all__ = ["RULES", "RuleFileError", "check_catalogue", "json_schema", "load", "plain", "read", "shipped"]
 
 _SOURCE = "incentives 8.1"
 _SEE = Text("Corrigez le fichier de règles selon son schéma publié.", "Mend the rule file by its published schema.")
@@ -183,7 +183,8 @@ def _prepare() -> None:
 _prepare()
 
 
-def _plain(data: bytes) -> Any:
+def plain(data: bytes) -> Any:
+    """Read YAML as data and nothing else, numbers exact; raises :class:`RuleFileError`."""
     if len(data) > _MAX_BYTES:
         raise RuleFileError([UNSAFE.finding(found=f"{len(data)} octets", expected=f"{_MAX_BYTES} octets au plus")])
     try:
@@ -219,7 +220,7 @@ def _malformed(error: ValidationError) -> list[Finding]:
 
 def read(data: bytes) -> RuleSet:
     """Read a rule file (YAML, or the same tree in JSON); raises :class:`RuleFileError` with every fault found."""
-    tree = _plain(data)
+    tree = plain(data)
     if not isinstance(tree, dict):
         raise RuleFileError([UNREADABLE.finding(found="autre chose", expected="un objet")])
     try:

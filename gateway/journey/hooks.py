@@ -125,16 +125,16 @@ class HookCaller:
         secret = self._vault.open(row.tenant_id, row.sealed_secret, row.webhook_id).decode()
         try:
             # The address is looked at again at each call: a name may have moved to a private range since.
-            problem = await address_problem(row.url, allow_private=self._allow_private)
-            if problem is not None:
-                raise AddressRefused(problem)
+            where = await asyncio.to_thread(check_url, row.url, allow_private=self._allow_private)
             answer = await self._client.post(
-                row.url,
+                where.pinned_url,
                 content=body,
                 headers={
+                    "Host": where.authority,
                     "Content-Type": "application/json",
                     "Passerelle-Signature": sign(secret, body, self._clock()),
                 },
+                extensions={"sni_hostname": where.host},
             )
             if answer.is_success:
                 return "done", timedelta(0)

@@ -16,7 +16,7 @@ from gateway.journey.record import Cause, cause_of, move
 from gateway.journey.states import CauseCode, Delivery
 from gateway.store.tables import deliveries, documents
 from gateway.vault import Vault
-from mappings.document.people import IdentityStatus, Ins, Patient
+from mappings.document.people import IdentityStatus, Ins, Patient, Sex
 
 __all__ = ["StatusError", "apply", "missing", "release", "state_of", "waiting"]
 
@@ -89,7 +89,7 @@ def apply(
             "birth_name": found.birth_name,
             "given_names": found.given_names,
             "first_given_name": found.first_given_name,
-            "sex": found.sex,
+            "sex": Sex(found.sex),
             "birth_date": found.birth_date,
             "birth_place": found.birth_place or patient.birth_place,
             "ins_checked_on": now.date().isoformat(),
@@ -104,8 +104,8 @@ def apply(
         checked = None
     if proof is not None and event is Event.PROOF_HIGH_CHECKED:
         changes["proof"] = proof
-    # model_copy does not validate: go through the model so that no identity is kept that could not be read again.
-    changed = Patient.model_validate({**patient.model_dump(), **changes})
+    # A copy is not validated: go through the model so that no identity is kept that could not be read again.
+    changed = Patient.model_validate(patient.model_copy(update=changes).model_dump())
     return identities.save(
         connection, vault, replace(identity, patient=changed, former=former, checked_at=checked), now
     )

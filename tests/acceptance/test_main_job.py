@@ -126,7 +126,7 @@ def test_a_held_document_leaves_once_qualified(running: Demonstration, vendor: C
 
 def test_a_lost_answer_is_asked_for_not_guessed(running: Demonstration, vendor: Client) -> None:
     """The registry accepted and the answer was lost on the wire: one entry in the registry, one in the count."""
-    fault(running, "dmp", name="answer_lost", transaction="ITI-41")
+    fault(running, "dmp", fault="lost_after_acceptance", transaction="TD2.1a")
     answer = post(vendor, fresh(documents.report))
     done = follow(vendor, answer.json()["id"])
     assert done["state"] == "completed", done
@@ -160,7 +160,7 @@ def test_the_same_request_gives_the_same_receipt(running: Demonstration, vendor:
 
 def test_refused_by_the_service_with_its_reason(running: Demonstration, vendor: Client) -> None:
     """A refusal of the DMP ends the delivery, its code and words kept, the fix in French."""
-    fault(running, "dmp", name="registry_error", transaction="ITI-41", parameters={"code": "XDSRegistryMetadataError"})
+    fault(running, "dmp", fault="registry_error", transaction="TD2.1a", parameters={"code": "XDSRegistryMetadataError"})
     answer = post(vendor, fresh(documents.report))
     done = follow(vendor, answer.json()["id"])
     assert done["state"] == "failed"
@@ -178,7 +178,7 @@ def test_counts_come_from_the_ledger(running: Demonstration, vendor: Client, aud
     rows = counts.json()["rows"]
     accepted = sum(r["count"] for r in rows if r["service"] == "dmp.document" and r["by"]["outcome"] == "accepted")
     entries = simulator(running, "dmp", "/entries").json()
-    assert accepted == len([e for e in entries if e.get("typeCode") != "E1762"])
+    assert accepted == len([e for e in entries if e["type"] != "E1762"])
 
 
 def test_withdrawing_what_waits(vendor: Client) -> None:
