@@ -7,7 +7,7 @@ import ssl
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from types import TracebackType
@@ -135,6 +135,8 @@ class InsiClient:
         self._read_unit = _judged(self._messages.read_unit, _verified_outcome)
         self._read_deposit = _judged(self._messages.read_deposit, _deposit_outcome)
         self._read_lot = _judged(self._messages.read_lot, _deposit_outcome)
+        # Kept authority -> the one INSi answers with, to ask about what a test platform returned.
+        self._asked_oids = {kept: returned for returned, kept in reversed(list(settings.oid_map.items()))}
         self._http = httpx.AsyncClient(
             verify=ssl_context,
             trust_env=False,
@@ -241,7 +243,7 @@ class InsiClient:
     async def verify(self, claim: Claim) -> VerificationResult:
         """Ask whether an identity already held is still right: ``found`` means yes, ``not_found`` means no."""
         stamp = self._stamp()
-        request = self._messages.unit(claim, self.settings.context, stamp)
+        request = self._messages.unit(self._asked(claim), self.settings.context, stamp)
         _, came = await self._exchange(verification.UNIT, request, stamp.message_id, self._read_unit)
         return VerificationResult(reference=claim.reference, outcome=came)
 
@@ -265,7 +267,7 @@ class InsiClient:
             return [VerificationResult(reference=c.reference, outcome=came) for c in lot]
 
         stamp = self._stamp()
-        request = self._messages.deposit(lot, self.settings.context, stamp)
+        request = self._messages.deposit([self._asked(c) for c in lot], self.settings.context, stamp)
         receipt, came = await self._exchange(verification.DEPOSIT, request, stamp.message_id, self._read_deposit)
         if receipt is None or receipt.fault is not None:
             return every(came)
@@ -284,6 +286,10 @@ class InsiClient:
             if came.kind not in (Kind.RETRY, Kind.FOUND):
                 break
         return every(came if came.kind is not Kind.FOUND else outcome("INSI-NET-001"))
+
+    def _asked(self, claim: Claim) -> Claim:
+        oid = self._asked_oids.get(claim.number.oid)
+        return claim if oid is None else replace(claim, number=replace(claim.number, oid=oid))
 
     def _stamp(self) -> Stamp:
         return Stamp(message_id=self._new_id(), bam_id=self._new_id(), lps_id=self._new_id(), at=self._clock())

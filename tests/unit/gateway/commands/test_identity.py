@@ -49,3 +49,18 @@ def test_a_lone_surrogate_does_not_stop_the_stream() -> None:
     first, second = answers([strange, QUESTION])
     assert "error" in orjson.loads(first)
     assert orjson.loads(second) == ANSWER
+
+
+def test_a_file_that_is_not_there_is_said_plainly() -> None:
+    """A wrong path is an error of use, not a traceback."""
+    result = CliRunner().invoke(whole, ["identity", "evaluate", "/nowhere/questions.jsonl"])
+    assert result.exit_code == 2
+    assert "questions.jsonl" in result.output
+
+
+def test_without_a_service_the_missing_setting_is_named() -> None:
+    """search and verify say which setting is empty."""
+    for command in ("search", "verify"):
+        result = CliRunner().invoke(whole, ["identity", command], input=b"{}", env={"PASSERELLE_INSI__URL": ""})
+        assert result.exit_code == 2
+        assert "insi.url" in result.output
