@@ -1,26 +1,27 @@
 """Write a mail exactly as MSSanté wants it: subject, headers, text, archive, and the PDF beside it (``mss.md`` 4).
 
-Headers and text are written by the standard library; attachments are spliced in as base64, since the generic writer
-walks every line of them. The same draft gives the same bytes, boundary included, so that a retry is the same mail.
+Fields that must be encoded or folded are written by the standard library; attachments are spliced in as base64, since
+its writer walks every line of them. The same draft gives the same bytes, boundary included, so that a retry is the
+same mail.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import quopri
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP
 from email.utils import format_datetime
 from unicodedata import combining, normalize
 
 from adapters.mss import addresses
 from adapters.mss.addresses import Audience
 from adapters.mss.documents import MailDocument
+from adapters.mss.headers import address_field, addresses_field, attachment_head
+from adapters.mss.headers import field as field_of
 from adapters.mss.package import same_patient
 from adapters.mss.rules import MailRefused, refuse, rule
 from conformance.verdict import Finding
@@ -162,8 +163,8 @@ def build_mail(draft: Draft, *, max_bytes: int = 10 * 1024 * 1024) -> OutgoingMa
     text = _text_part(draft.body if draft.body is not None else _default_body(draft))
     head = _headers(draft)
     if draft.documents:
-        attachments = [_attachment("zip", ARCHIVE_NAME, draft.archive)]
-        attachments += [_attachment("pdf", name, data) for name, data in pdfs]
+        attachments = [_attachment(attachment_head("zip", ARCHIVE_NAME, constant=True), draft.archive)]
+        attachments += [_attachment(attachment_head("pdf", name), data) for name, data in pdfs]
         data = _multipart(head, [text, *attachments], draft.message_id)
     else:
         data = head + text
@@ -254,53 +255,48 @@ def _pdfs(draft: Draft) -> tuple[list[tuple[str, bytes]], list[Finding]]:
 
 
 def _headers(draft: Draft) -> bytes:
-    message = EmailMessage(policy=SMTP)
-    sender = Address(display_name=draft.sender.label, addr_spec=draft.sender.address)
-    message["From"] = sender
-    message["To"] = [Address(addr_spec=a) for a in draft.recipients]
-    message["Date"] = format_datetime(draft.date)
-    message["Message-ID"] = draft.message_id
+    """The header fields up to MIME-Version; the content's own fields follow directly."""
+    out = [
+        address_field("From", draft.sender.address, draft.sender.label),
+        addresses_field("To", draft.recipients),
+        field_of("Date", format_datetime(draft.date)),
+        field_of("Message-ID", draft.message_id),
+    ]
     if draft.documents:
-        message["Subject"] = subject(
-            draft.documents, birth_date=draft.birth_date_in_subject, accents=draft.accents_in_label
-        )
-        message["X-MSS-CODECDA"] = document_codes(draft.documents)
-        message["X-MSS-INS"] = "O" if any(d.qualified for d in draft.documents) else "N"
+        text = subject(draft.documents, birth_date=draft.birth_date_in_subject, accents=draft.accents_in_label)
+        out += [
+            field_of("Subject", text),
+            field_of("X-MSS-CODECDA", document_codes(draft.documents)),
+            field_of("X-MSS-INS", "O" if any(d.qualified for d in draft.documents) else "N"),
+        ]
     else:
-        message["Subject"] = draft.plain_subject
-    message["X-MSS-NIL"] = draft.product_reference
+        out.append(field_of("Subject", draft.plain_subject))
+    out.append(field_of("X-MSS-NIL", draft.product_reference))
     if draft.close_conversation:
-        message["X-MSS-MES"] = "FIN"
+        out.append(field_of("X-MSS-MES", "FIN"))
     if draft.in_reply_to:
-        message["In-Reply-To"] = draft.in_reply_to
+        out.append(field_of("In-Reply-To", draft.in_reply_to))
     if draft.references:
-        message["References"] = " ".join(draft.references)
+        out.append(b"References: " + "\r\n ".join(draft.references).encode("ascii") + b"\r\n")
     if draft.reply_to:
-        message["Reply-To"] = Address(addr_spec=draft.reply_to)
+        out.append(address_field("Reply-To", draft.reply_to))
     if draft.request_receipt:
         # The same as the envelope sender, or automatic notices are discouraged (RFC 8098 2.1).
-        message["Disposition-Notification-To"] = f"<{draft.sender.address}>"
-    message["MIME-Version"] = "1.0"
-    # The standard library ends the headers with an empty line; a part follows directly here.
-    return message.as_bytes().removesuffix(b"\r\n")
+        out.append(field_of("Disposition-Notification-To", f"<{draft.sender.address}>"))
+    out.append(b"MIME-Version: 1.0\r\n")
+    return b"".join(out)
 
 
 def _text_part(text: str) -> bytes:
-    part = EmailMessage(policy=SMTP)
-    part.set_content(text.replace("\r\n", "\n").replace("\r", "\n"), charset="utf-8", cte="quoted-printable")
-    # Its MIME-Version belongs to the whole mail only.
-    del part["MIME-Version"]
-    return part.as_bytes()
+    data = text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8")
+    data = data if data.endswith(b"\n") else data + b"\n"
+    # Quoted-printable keeps dots at the start of a line and long lines safe on every road.
+    body = quopri.encodestring(data).replace(b"\n", b"\r\n")
+    return b'Content-Type: text/plain; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n' + body
 
 
-def _attachment(subtype: str, name: str, data: bytes) -> bytes:
-    part = EmailMessage(policy=SMTP)
-    part["Content-Type"] = f"application/{subtype}"
-    if name.isascii():
-        part.set_param("name", name)
-    part["Content-Transfer-Encoding"] = "base64"
-    part.add_header("Content-Disposition", "attachment", filename=name)
-    return part.as_bytes() + base64.encodebytes(data).replace(b"\n", b"\r\n")
+def _attachment(head: bytes, data: bytes) -> bytes:
+    return head + base64.encodebytes(data).replace(b"\n", b"\r\n")
 
 
 def _multipart(head: bytes, parts: Sequence[bytes], message_id: str) -> bytes:

@@ -12,7 +12,7 @@ import base64
 import binascii
 import quopri
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from email import policy
 from email.message import EmailMessage
@@ -50,21 +50,16 @@ class Part:
     start: int = 0  #: where the body begins in it
     end: int = 0
     children: tuple[Part, ...] = ()
+    content_type: str = "text/plain"  #: media type, lower case, ``text/plain`` when absent or broken
+    #: of ``Content-Type``, names in lower case
+    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
+    filename: str = field(default="", repr=False)  #: of the attachment, from either header; empty when none
+    _values: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def raw(self) -> bytes:
         """The body as it travelled; for a container, everything between its headers and its end."""
         return self.source[self.start : self.end]
-
-    @property
-    def content_type(self) -> str:
-        """Media type, lower case, ``text/plain`` when absent or broken."""
-        return str(self.headers.get_content_type())
-
-    @property
-    def filename(self) -> str:
-        """The name given to the attachment by ``Content-Disposition`` or ``Content-Type``, empty when none."""
-        return self.headers.get_filename("") or ""
 
     def header(self, name: str) -> str:
         """A header's decoded and unfolded value, empty when absent.
@@ -72,6 +67,9 @@ class Part:
         Raises :class:`MailRefused` (MSS-MIME-004) when the decoded value holds a line break or another control
         character, which would become a header of its own in whatever is made of it.
         """
+        key = name.lower()
+        if key in self._values:
+            return self._values[key]
         try:
             value = str(self.headers.get(name, ""))
         except Exception as exc:
@@ -79,18 +77,12 @@ class Part:
             raise refuse("MSS-MIME-004", name, found="valeur illisible") from exc
         if _CONTROL.search(value):
             raise refuse("MSS-MIME-004", name, found="caractère de commande dans la valeur décodée")
-        return " ".join(value.split())
+        # Parsing a value costs a tenth of a millisecond, and most are asked for several times.
+        return self._values.setdefault(key, " ".join(value.split()))
 
     def count(self, name: str) -> int:
         """How many times a header stands in this part."""
         return sum(written.lower() == name.lower() for written, _ in self.headers.raw_items())
-
-    def parameter(self, name: str) -> str:
-        """A parameter of ``Content-Type``, lower case, empty when absent."""
-        try:
-            return str(self.headers.get_param(name, "")).lower()
-        except Exception as exc:  # see header()
-            raise refuse("MSS-MIME-004", "Content-Type", found="paramètre illisible") from exc
 
     def walk(self) -> Iterator[Part]:
         """This part and all below it, in document order."""
@@ -115,7 +107,7 @@ class Part:
 
     def text(self) -> str:
         """The body as text, undecodable bytes replaced."""
-        charset = self.headers.get_content_charset("utf-8")
+        charset = self.parameters.get("charset", "utf-8")
         data = self.content()
         try:
             return data.decode(charset, "replace")
@@ -152,16 +144,17 @@ class _Reader:
                 "MSS-MIME-002", found=f"{head_end - start} octets d'en-têtes", expected=f"{limits.max_header_bytes}"
             )
         headers = _read_headers(self._data[start:head_end], limits)
-        if headers.get_content_maintype() != "multipart":
-            return Part(headers, self._data, body, end)
+        content_type, parameters, filename = _describe(headers)
+        if not content_type.startswith("multipart/"):
+            return Part(headers, self._data, body, end, (), content_type, parameters, filename)
         if depth >= limits.max_depth:
             raise refuse("MSS-MIME-002", found=f"plus de {limits.max_depth} niveaux", expected=f"{limits.max_depth}")
-        boundary = headers.get_boundary("")
+        boundary = parameters.get("boundary", "").rstrip()
         if not boundary or len(boundary) > 70:  # RFC 2046 5.1.1
             raise refuse("MSS-MIME-001", found="séparateur MIME absent ou trop long")
         pieces = self._cut(body, end, b"--" + boundary.encode("ascii", "replace"))
         children = tuple(self.part(first, last, depth + 1) for first, last in pieces)
-        return Part(headers, self._data, body, end, children)
+        return Part(headers, self._data, body, end, children, content_type, parameters, filename)
 
     def _split_head(self, start: int, end: int) -> tuple[int, int]:
         """Where the headers end, and where the body begins."""
@@ -233,12 +226,19 @@ def _read_headers(head: bytes, limits: MimeLimits) -> EmailMessage:
         most = limits.max_content_header if content else limits.max_header_value
         if length > most:
             raise refuse("MSS-MIME-002", found=f"en-tête de {length} caractères", expected=f"{most}")
-    try:
-        # Headers are parsed lazily: ask for what the reader relies on now, where a failure can be named.
-        message.get_content_type(), message.get_filename(""), message.get("Content-Transfer-Encoding")
-    except Exception as exc:
-        # The standard library raises many kinds of errors on hostile headers: each is one refusal here.
-        raise refuse("MSS-MIME-001", found="en-têtes illisibles") from exc
     if not isinstance(message, EmailMessage):  # pragma: no cover - the default policy makes EmailMessage
         raise refuse("MSS-MIME-001")
     return message
+
+
+def _describe(headers: EmailMessage) -> tuple[str, Mapping[str, str], str]:
+    """The media type, its parameters and the file name, each header parsed once."""
+    try:
+        kind, place = headers.get("Content-Type"), headers.get("Content-Disposition")
+        content_type = str(kind.content_type).lower() if kind is not None else "text/plain"
+        parameters = {str(k).lower(): str(v) for k, v in kind.params.items()} if kind is not None else {}
+        filename = (place.params.get("filename") if place is not None else None) or parameters.get("name", "")
+    except Exception as exc:
+        # The standard library raises many kinds of errors on hostile headers: each is one refusal here.
+        raise refuse("MSS-MIME-001", found="en-têtes illisibles") from exc
+    return content_type, parameters, str(filename)

@@ -136,7 +136,7 @@ def receive(
 
 
 def _classify(mail: Part, citizen_domain: str, sender: str) -> tuple[MailKind, dict[str, object]]:
-    report = mail.parameter("report-type") if mail.content_type == "multipart/report" else ""
+    report = mail.parameters.get("report-type", "").lower() if mail.content_type == "multipart/report" else ""
     if report == "delivery-status" and (delivery := parse_delivery(mail)) is not None:
         return MailKind.DSN, {"delivery": delivery}
     if report == "disposition-notification" and (disposition := parse_disposition(mail)) is not None:

@@ -51,10 +51,10 @@ def test_the_archive_may_be_named_in_any_case_or_not_at_all() -> None:
     """IHE_XDM.ZIP, a bare Content-Type name, or only its content."""
     data = mail().data
     assert receive(data.replace(b"IHE_XDM.zip", b"IHE_XDM.ZIP")).package is not None
-    undisposed = data.replace(b'Content-Disposition: attachment; filename="IHE_XDM.zip"\r\n', b"")
+    undisposed = data.replace(b'Content-Disposition: attachment;\r\n filename="IHE_XDM.zip"\r\n', b"")
     assert undisposed != data
     assert receive(undisposed).package is not None
-    nameless = undisposed.replace(b'application/zip; name="IHE_XDM.zip"', b"application/octet-stream")
+    nameless = undisposed.replace(b'application/zip;\r\n name="IHE_XDM.zip"', b"application/octet-stream")
     assert receive(nameless).package is not None
 
 
