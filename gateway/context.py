@@ -16,9 +16,13 @@ from gateway.store.engine import Store
 from gateway.vault import Vault
 from security.tokens import AccessTokens
 
-__all__ = ["Gateway", "make_pool"]
+__all__ = ["Gateway", "make_pool", "nothing"]
 
 T = TypeVar("T")
+
+
+def nothing(name: str) -> None:
+    """The hook of a service: named moments pass unnoticed."""
 
 
 def _warm() -> None:
@@ -47,6 +51,8 @@ class Gateway:
     tokens: AccessTokens
     clock: Clock = utc_now
     worker: Worker | None = None
+    #: Called at named moments of a document's way, so that a test may end the process there; a service passes none.
+    moment: Callable[[str], None] = nothing
     health: dict[str, Any] = field(default_factory=dict)
 
     def now(self) -> datetime:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import structlog
 
 from gateway.context import Gateway, make_pool
-from gateway.journey.courier import nothing
+from gateway.journey.claims import release_all
 from gateway.journey.retry import RetryPolicy
 from gateway.journey.worker import Courier, Worker
 from gateway.settings import Settings
@@ -74,7 +73,7 @@ def retry_policy(settings: Settings) -> RetryPolicy:
     )
 
 
-async def start_workers(gateway: Gateway, *, moment: Callable[[str], None] = nothing) -> None:
+async def start_workers(gateway: Gateway) -> None:
     """Start the lanes, the sealer and the webhook caller in the running event loop."""
     from gateway.journey.dmp import DmpCourier
     from gateway.journey.hooks import HookCaller
@@ -83,14 +82,17 @@ async def start_workers(gateway: Gateway, *, moment: Callable[[str], None] = not
     from gateway.neighbours import Neighbours
 
     settings = gateway.settings
+    if gateway.store.sqlite:
+        # One process writes to a SQLite file: whatever held a lease before this one started is dead.
+        await gateway.store.write(release_all)
     policy = retry_policy(settings)
     neighbours = Neighbours(settings, gateway.clock)
     couriers: list[Courier] = []
     if settings.dmp.base_url:
         qualifier = Qualifier(settings, neighbours)
-        couriers.append(DmpCourier(gateway, neighbours, qualifier, policy=policy, moment=moment))
+        couriers.append(DmpCourier(gateway, neighbours, qualifier, policy=policy, moment=gateway.moment))
     if settings.mss.smtp_host:
-        couriers.append(MailCourier(gateway, neighbours, policy=policy, moment=moment))
+        couriers.append(MailCourier(gateway, neighbours, policy=policy, moment=gateway.moment))
     hooks = HookCaller(
         gateway.store,
         gateway.vault,

@@ -245,6 +245,7 @@ async def send(
         )
     finally:
         under_way.discard(ticket)
+    gateway.moment("after_commit")
     gateway.wake()
     return await _receipt(gateway, done, caller, language)
 

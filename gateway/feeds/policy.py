@@ -85,7 +85,6 @@ class Line(NamedTuple):
     occurred: date | None
     submitted: date | None
     accepted: date | None
-    recorded: date
     patient: str | None = None
     encounter: str | None = None
     lineage: str | None = None

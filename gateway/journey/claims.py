@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, and_, exists, or_, select, update
 from gateway.journey.states import Delivery
 from gateway.store.tables import deliveries
 
-__all__ = ["claim", "extend", "release"]
+__all__ = ["claim", "extend", "release", "release_all"]
 
 _OPEN = tuple(str(s) for s in (Delivery.QUEUED, Delivery.RETRYING, Delivery.HELD, Delivery.UNCERTAIN, Delivery.SENDING))
 
@@ -82,4 +82,11 @@ def release(connection: Connection, delivery_id: str, fence: int, *, next_attemp
         update(deliveries)
         .where(deliveries.c.id == delivery_id, deliveries.c.fence == fence)
         .values(lease_owner=None, lease_until=None, next_attempt_at=next_attempt_at)
+    )
+
+
+def release_all(connection: Connection) -> None:
+    """End every lease at once; only for a process that knows itself alone."""
+    connection.execute(
+        update(deliveries).where(deliveries.c.lease_until.is_not(None)).values(lease_owner=None, lease_until=None)
     )

@@ -43,10 +43,6 @@ class Stop(Exception):
     """The delivery goes no further for now: it was moved, or given back."""
 
 
-def nothing(name: str) -> None:
-    """The hook of a service: named moments pass unnoticed."""
-
-
 class CourierBase:
     """Common work of couriers; each write is one transaction, under the delivery's fence."""
 
@@ -61,7 +57,7 @@ class CourierBase:
         clock: Clock,
         policy: RetryPolicy,
         random: Random | None = None,
-        moment: Callable[[str], None] = nothing,
+        moment: Callable[[str], None],
     ) -> None:
         self.store = store
         self.vault = vault

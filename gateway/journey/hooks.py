@@ -10,8 +10,6 @@ from typing import Any
 import httpx
 import orjson
 import structlog
-from security.addresses import AddressRefused, check_url
-from security.webhooks import sign
 from sqlalchemy import Connection, Row, or_, select, update
 
 from gateway import __version__
@@ -20,6 +18,8 @@ from gateway.journey.worker import Clock
 from gateway.store.engine import NORMAL, Store
 from gateway.store.tables import webhook_calls, webhooks
 from gateway.vault import Vault
+from security.addresses import AddressRefused, check_url
+from security.webhooks import sign
 
 __all__ = ["HookCaller", "address_problem"]
 
