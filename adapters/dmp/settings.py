@@ -37,6 +37,8 @@ class DmpEndpoint:
     both_restrictions: bool = False  #: parameter ``cumul-invisible_patient-masque_ps`` of the DMP
     connect_timeout: float = 5.0  #: seconds
     total_timeout: float = 25.0  #: seconds, from connection to the last byte of the answer
+    #: seconds a new connection must stay silent for the certificate to be taken as accepted, after a broken one
+    probe_wait: float = 0.5
     connections: int = 8  #: kept open at most
     content_id_host: str = "passerelle.invalid"
 

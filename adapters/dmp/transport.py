@@ -80,6 +80,8 @@ class Transport:
     ) -> None:
         """``ssl_context`` carries the structure's authentication certificate and the trust store."""
         self._endpoint = endpoint
+        self._ssl_context = ssl_context
+        self._answered = False  # an answer came since the last broken connection
         self._clock = clock
         self._recorder = recorder
         self._http = httpx.AsyncClient(
@@ -134,6 +136,11 @@ class Transport:
             result = outcome(Layer.NETWORK, "timeout" if body.started else "connect_timeout", original_code="Timeout")
         except httpx.HTTPError as exc:
             result = _broken(exc, started=body.started)
+            if result.code == "DMP-NETWORK-lost" and status is None:
+                result = await self._refused_at_the_door(url) or result
+            self._answered = False
+        else:
+            self._answered = True
         if self._recorder is not None:
             self._recorder(
                 ExchangeRecord(
@@ -150,6 +157,34 @@ class Transport:
                 )
             )
         return result
+
+    async def _refused_at_the_door(self, url: str) -> Outcome | None:
+        """After a connection broke without a word, see whether the service refuses our certificate.
+
+        With TLS 1.3 the server judges the client's certificate after the handshake, and its alert is easily lost: a
+        new connection on which nothing is sent is then closed at once, where one that is let in stays silent. Asked
+        only when no answer came since the last broken connection, and free of effect: no request leaves.
+        """
+        if self._answered or self._ssl_context is None:
+            return None
+        parts = httpx.URL(url)
+        try:
+            async with asyncio.timeout(self._endpoint.connect_timeout):
+                reader, writer = await asyncio.open_connection(
+                    parts.host, parts.port or 443, ssl=self._ssl_context, server_hostname=parts.host
+                )
+        except (OSError, TimeoutError):
+            return None
+        try:
+            async with asyncio.timeout(self._endpoint.probe_wait):
+                await reader.read(1)
+        except TimeoutError:
+            return None
+        except OSError:
+            pass
+        finally:
+            writer.transport.abort()
+        return outcome(Layer.TLS, "client", original_code="closed after the handshake")
 
 
 async def _read(response: httpx.Response, into: bytearray, limit: int) -> Outcome | None:
