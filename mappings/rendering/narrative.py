@@ -247,18 +247,23 @@ class _Reader:
                 items.append(self.blocks_in(child, _styled(child, kind, look)))
             elif kind and kind not in _SILENT:
                 items.append(self.blocks_in(child, look))
+        items += [(stray,) for stray in _stray_words(node, look)]
         return Bullets(tuple(items), ordered, caption)
 
     def _table(self, node: etree._Element, look: Run) -> Grid:
         caption: tuple[Run, ...] = ()
         parts: dict[str, list[tuple[GridCell, ...]]] = {"thead": [], "tbody": [], "tfoot": []}
-        strays: list[Block] = []
+        strays: list[Block] = [*_stray_words(node, look)]
         for child in node:
             kind = _name(child)
             if kind == "caption":
                 caption = _flat(self.blocks_in(child, look))
             elif kind in parts:
                 parts[kind] += [self._row(row, look, kind == "thead") for row in child if _name(row) == "tr"]
+                strays += _stray_words(child, look)
+                for other in child:
+                    if _name(other) not in ("", "tr", *_SILENT):
+                        strays += self.blocks_in(other, look)
             elif kind == "tr":
                 parts["tbody"].append(self._row(child, look, False))
             elif kind and kind not in _SILENT and kind not in ("col", "colgroup"):
@@ -286,7 +291,14 @@ class _Reader:
                 )
             elif kind and kind not in _SILENT:
                 cells.append(GridCell(self.blocks_in(child, look)))
+        cells += [GridCell((stray,)) for stray in _stray_words(node, look)]
         return tuple(cells)
+
+
+def _stray_words(node: etree._Element, look: Run) -> list[Paragraph]:
+    """Words that stand where only rows, cells or items may: kept, for nothing written is dropped."""
+    texts = [node.text, *(child.tail for child in node)]
+    return [Paragraph((replace(look, text=" ".join(text.split())),)) for text in texts if text and text.strip()]
 
 
 def _span(text: str) -> int:
