@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import orjson
 import typer
 
-from conformance.identity.evaluate import evaluate
+from gateway.services.identity_lines import MAX_LINE, answers
 from security import json
 from security.errors import UnsafeInput
 
@@ -25,21 +25,19 @@ if TYPE_CHECKING:
     from adapters.insi.outcomes import Outcome
     from adapters.insi.verification import Claim
 
-__all__ = ["answers", "app"]
+__all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Identité : INS, traits, statut (identity: INS, traits, status).")
 
-#: One question is a few hundred bytes; a longer line is not one.
-_MAX_LINE = 64 * 1024
 _Source = Annotated[Path | None, typer.Argument(help="Fichier de questions, une par ligne ; sinon l'entrée.")]
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
     # A line without end never fills the memory: what stands past the limit is skipped up to the next line.
-    while line := stream.readline(_MAX_LINE + 1):
+    while line := stream.readline(MAX_LINE + 1):
         whole = line
-        while len(line) > _MAX_LINE and not line.endswith(b"\n"):
-            line = stream.readline(_MAX_LINE + 1)
+        while len(line) > MAX_LINE and not line.endswith(b"\n"):
+            line = stream.readline(MAX_LINE + 1)
             if not line:
                 break
         if whole.strip():
@@ -65,23 +63,6 @@ def _say(answer: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def answers(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Answer questions in JSON lines, one line out for each line in; a blank line is skipped."""
-    for line in lines:
-        if not line.strip():
-            continue
-        try:
-            question = json.loads(line, max_bytes=_MAX_LINE)
-        except UnsafeInput as error:
-            yield orjson.dumps({"error": error.code}) + b"\n"
-            continue
-        try:
-            yield orjson.dumps(evaluate(question)) + b"\n"
-        except (TypeError, ValueError):
-            # A lone surrogate survives in the answer and has no UTF-8 form.
-            yield b'{"error":"unexpected value"}\n'
-
-
 @app.command("evaluate")
 def evaluate_command(source: _Source = None) -> None:
     """Répond à des questions d'identité, en lignes JSON, sans réseau (answers identity questions offline)."""
@@ -103,7 +84,7 @@ def _client() -> InsiClient:
 
 
 def _read(line: bytes) -> dict[str, Any]:
-    value = json.loads(line, max_bytes=_MAX_LINE)
+    value = json.loads(line, max_bytes=MAX_LINE)
     if not isinstance(value, dict):
         raise TypeError("expected an object")
     return value

@@ -8,7 +8,8 @@ import orjson
 import typer
 from typer.testing import CliRunner
 
-from gateway.commands.identity import answers, app
+from gateway.commands.identity import app
+from gateway.services.identity_lines import answers
 
 whole = typer.Typer()
 whole.add_typer(app, name="identity")

@@ -1,0 +1,94 @@
+"""INSi asked at once for a caller: a search by traits, a verification of identities held. Nothing is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from adapters.insi.client import InsiClient, SearchResult
+    from adapters.insi.outcomes import Outcome
+    from adapters.insi.verification import Claim
+
+__all__ = ["claim_of", "search", "shown", "traits_of", "verify"]
+
+_TRAITS = {
+    "birthName": "birth_name",
+    "firstGivenName": "first_given_name",
+    "givenNames": "given_names",
+    "sex": "sex",
+    "birthDate": "birth_date",
+    "birthPlace": "birth_place",
+}
+
+
+def traits_of(value: Mapping[str, Any]) -> Any:
+    """The strict traits of a camelCase object; raises ``TypeError`` on a value that is no text."""
+    from conformance.identity.traits import Traits
+
+    return Traits.of({ours: value.get(theirs) for theirs, ours in _TRAITS.items()})
+
+
+def claim_of(value: Mapping[str, Any], reference: str) -> Claim:
+    """An identity to verify: ``ins`` (value, authority) and traits; raises ``ValueError`` or ``TypeError``."""
+    from adapters.insi.verification import Claim
+    from conformance.identifiers import Matricule
+    from conformance.identity.history import InsNumber
+
+    ins = value.get("ins")
+    if not isinstance(ins, Mapping):
+        raise TypeError("ins: expected an object")
+    matricule = Matricule.parse(str(ins.get("value", "")), wrong_key=True)
+    return Claim(
+        number=InsNumber(value=matricule.value, oid=str(ins.get("authority", ""))),
+        traits=traits_of(value),
+        reference=reference,
+    )
+
+
+def _outcome(outcome: Outcome, language: str) -> dict[str, Any]:
+    return {
+        "outcome": str(outcome.kind),
+        "code": outcome.code,
+        "originalCode": outcome.original_code,
+        "cause": outcome.cause.in_language(language),
+        "fix": outcome.fix.in_language(language),
+    }
+
+
+def shown(result: SearchResult, language: str) -> dict[str, Any]:
+    """A search as callers read it: the person found only when the answer stands, with what may be done."""
+    out: dict[str, Any] = {**_outcome(result.outcome, language), "calls": len(result.calls)}
+    if result.faults:
+        ours = {name: theirs for theirs, name in _TRAITS.items()}
+        out["faults"] = [{"location": f"/{ours[name]}", "code": code} for name, code in result.faults.items()]
+    person, comparison = result.individual, result.comparison
+    if person is not None and comparison is not None:
+        traits = person.traits.as_dict()
+        out["comparison"] = {
+            "verdict": comparison.verdict,
+            "reasons": list(comparison.reasons),
+            "attended": comparison.attended,
+            "unattended": comparison.unattended,
+        }
+        # NO_MATCH is somebody else: nothing of that person is shown, nor may be kept.
+        if comparison.verdict != "NO_MATCH":
+            out["ins"] = {"value": person.active.value, "authority": person.active.oid}
+            out["history"] = [
+                {"value": h.value, "authority": h.oid, "start": h.start, "end": h.end} for h in person.history
+            ]
+            out["traits"] = {theirs: traits[ours] for theirs, ours in _TRAITS.items()}
+    return out
+
+
+async def search(client: InsiClient, traits: Any, attributes: Iterable[str], language: str) -> dict[str, Any]:
+    """Look one person up."""
+    return shown(await client.search(traits, attributes=attributes), language)
+
+
+async def verify(client: InsiClient, claims: Iterable[Claim], language: str) -> list[dict[str, Any]]:
+    """Verify identities held, in lots; answers carry the caller's references and no trait."""
+    return [
+        {"reference": result.reference, **_outcome(result.outcome, language)}
+        async for result in client.verify_all(claims)
+    ]
