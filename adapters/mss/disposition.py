@@ -12,7 +12,7 @@ from email.utils import format_datetime, parseaddr
 
 from adapters.mss.addresses import normalize
 from adapters.mss.message import OutgoingMail, without_accents
-from adapters.mss.mime import Part, parse
+from adapters.mss.mime import Part, parse_head
 from adapters.mss.receipts import INTEGRATION_CODES, is_failure_subject, message_id
 from adapters.mss.rules import MailRefused
 
@@ -40,9 +40,10 @@ def receipt_address(mail: Part) -> str | None:
     None is sent about a report, about a failure notice, about an automatic mail, or to an address that is not one
     (RFC 8098 2.1: loops).
     """
-    asked = mail.header("Disposition-Notification-To")
-    automatic = mail.header("Auto-Submitted").lower() not in ("", "no")
-    if not asked or automatic or mail.content_type == "multipart/report" or is_failure_subject(mail.header("Subject")):
+    asked = mail.safe_header("Disposition-Notification-To")
+    automatic = mail.safe_header("Auto-Submitted").lower() not in ("", "no")
+    report = mail.content_type == "multipart/report"
+    if not asked or automatic or report or is_failure_subject(mail.safe_header("Subject")):
         return None
     try:
         return normalize(parseaddr(asked)[1])
@@ -50,13 +51,16 @@ def receipt_address(mail: Part) -> str | None:
         return None
 
 
-def build_disposition(original: bytes, answer: Answer, *, mail: Part | None = None) -> OutgoingMail | None:
+def build_disposition(
+    original: bytes, answer: Answer, *, mail: Part | None = None, whole: bool = True
+) -> OutgoingMail | None:
     """Write the notice about a mail we received, given as its bytes; None when none may be sent.
 
-    ``multipart/report`` of three parts: words for people, the disposition, the complete original mail. The envelope
-    sender is empty, so that a notice never answers a notice. Raises :class:`MailRefused` on an unreadable original.
+    ``multipart/report`` of three parts: words for people, the disposition, the complete original mail (only its
+    header when not ``whole``, for what was refused as hostile). The envelope sender is empty, so that a notice never
+    answers a notice. Raises :class:`MailRefused` when not even the original's header can be read.
     """
-    mail = mail or parse(original)
+    mail = mail or parse_head(original)
     to = receipt_address(mail)
     if to is None:
         return None
@@ -68,9 +72,9 @@ def build_disposition(original: bytes, answer: Answer, *, mail: Part | None = No
     head["To"] = Address(addr_spec=to)
     head["Date"] = format_datetime(answer.date)
     head["Message-ID"] = answer.message_id
-    head["Subject"] = prefix + mail.header("Subject")
+    head["Subject"] = prefix + mail.safe_header("Subject")
     head["Auto-Submitted"] = "auto-replied"
-    original_id = message_id(mail.header("Message-ID"))
+    original_id = message_id(mail.safe_header("Message-ID"))
     if original_id:
         head["In-Reply-To"] = original_id
         head["References"] = original_id
@@ -82,7 +86,7 @@ def build_disposition(original: bytes, answer: Answer, *, mail: Part | None = No
     parts = [
         words.as_bytes(),
         b"Content-Type: message/disposition-notification\r\n\r\n" + _fields(answer, label, original_id),
-        _original(original),
+        _original(original) if whole else _original_head(original, mail),
     ]
     separator = f"--{boundary}".encode("ascii")
     data = b"".join(
@@ -131,3 +135,9 @@ def _fields(answer: Answer, label: str, original_id: str) -> bytes:
 def _original(original: bytes) -> bytes:
     encoding = b"7bit" if original.isascii() else b"8bit"
     return b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: " + encoding + b"\r\n\r\n" + original
+
+
+def _original_head(original: bytes, mail: Part) -> bytes:
+    head = original[: mail.start].rstrip() if mail.start else original[:4096]
+    clean = head if head.isascii() and b"\x00" not in head else b""
+    return b"Content-Type: text/rfc822-headers\r\n\r\n" + clean + b"\r\n"

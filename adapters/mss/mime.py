@@ -18,9 +18,9 @@ from email import policy
 from email.message import EmailMessage
 from email.parser import BytesHeaderParser
 
-from adapters.mss.rules import refuse
+from adapters.mss.rules import MailRefused, refuse
 
-__all__ = ["MIME_LIMITS", "MimeLimits", "Part", "parse"]
+__all__ = ["MIME_LIMITS", "MimeLimits", "Part", "parse", "parse_head"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +84,13 @@ class Part:
         """How many times a header stands in this part."""
         return sum(written.lower() == name.lower() for written, _ in self.headers.raw_items())
 
+    def safe_header(self, name: str) -> str:
+        """As :meth:`header`, but an injected value counts as absent; for what must be said in spite of it."""
+        try:
+            return self.header(name)
+        except MailRefused:
+            return ""
+
     def walk(self) -> Iterator[Part]:
         """This part and all below it, in document order."""
         yield self
@@ -125,6 +132,18 @@ def parse(data: bytes, limits: MimeLimits = MIME_LIMITS) -> Part:
     return _Reader(data, limits).part(0, len(data), 0)
 
 
+def parse_head(data: bytes, limits: MimeLimits = MIME_LIMITS) -> Part:
+    """Read only the header of a mail whose body is refused, so that its sender can be told.
+
+    Raises :class:`MailRefused` when even that is broken or over a limit.
+    """
+    reader = _Reader(data, limits)
+    head_end, _ = reader.split_head(0, min(len(data), limits.max_header_bytes + 4))
+    headers = _read_headers(data[:head_end], limits)
+    content_type, parameters, filename = _describe(headers)
+    return Part(headers, data, head_end, head_end, (), content_type, parameters, filename)
+
+
 class _Reader:
     """Works with places in the one buffer: nothing is copied before a leaf is asked for its content."""
 
@@ -138,7 +157,7 @@ class _Reader:
         self._seen += 1
         if self._seen > limits.max_parts:
             raise refuse("MSS-MIME-002", found=f"plus de {limits.max_parts} parties", expected=f"{limits.max_parts}")
-        head_end, body = self._split_head(start, end)
+        head_end, body = self.split_head(start, end)
         if head_end - start > limits.max_header_bytes:
             raise refuse(
                 "MSS-MIME-002", found=f"{head_end - start} octets d'en-têtes", expected=f"{limits.max_header_bytes}"
@@ -156,7 +175,7 @@ class _Reader:
         children = tuple(self.part(first, last, depth + 1) for first, last in pieces)
         return Part(headers, self._data, body, end, children, content_type, parameters, filename)
 
-    def _split_head(self, start: int, end: int) -> tuple[int, int]:
+    def split_head(self, start: int, end: int) -> tuple[int, int]:
         """Where the headers end, and where the body begins."""
         data = self._data
         for blank in (b"\r\n", b"\n"):  # a part without headers

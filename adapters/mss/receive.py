@@ -15,7 +15,7 @@ from adapters.mss.addresses import CITIZEN_DOMAIN, Audience, audience_of
 from adapters.mss.disposition import receipt_address
 from adapters.mss.judge import is_archive
 from adapters.mss.message import MARKER
-from adapters.mss.mime import MIME_LIMITS, MimeLimits, Part, parse
+from adapters.mss.mime import MIME_LIMITS, MimeLimits, Part, parse, parse_head
 from adapters.mss.receipts import (
     DeliveryNotice,
     DispositionNotice,
@@ -33,7 +33,18 @@ from security.zip import ZipLimits
 
 __all__ = ["MailKind", "Received", "integration_code", "receive"]
 
-_SINGLE = ("from", "subject", "date", "message-id", "in-reply-to", "disposition-notification-to", "content-type")
+_SINGLE = (
+    "from",
+    "subject",
+    "date",
+    "message-id",
+    "in-reply-to",
+    "references",
+    "disposition-notification-to",
+    "content-type",
+    "auto-submitted",
+    "x-mss-codecda",
+)
 _ENCRYPTED = ("application/pkcs7-mime", "application/x-pkcs7-mime", "multipart/encrypted")
 
 
@@ -108,23 +119,32 @@ def receive(
     """Read one mail from its bytes.
 
     ``white_list`` holds domains in lower case; a sender outside it is a warning. ``accept_rooted_uri``: see
-    :func:`adapters.mss.unpack.read_package`. Raises :class:`MailRefused` only when the bytes cannot be read as a mail
-    within the limits; every other fault is among the reasons, with what is known of the mail beside.
+    :func:`adapters.mss.unpack.read_package`. Raises :class:`MailRefused` only when not even the header can be read;
+    every other fault is among the reasons, with what is known of the mail beside.
     """
-    mail = parse(data, limits)
-    reasons = _doubled(mail)
-    sender = _sender(mail)
+    reasons: list[Finding] = []
+    try:
+        mail = parse(data, limits)
+    except MailRefused as refused:
+        # The body is not to be read; its sender is told all the same, by what the header says.
+        mail = parse_head(data, limits)
+        reasons += refused.findings
+    reasons += _doubled(mail)
+    values = {name: _value(mail, name, reasons) for name in _SINGLE}
+    sender = _one_address(values["from"])
     members: dict[str, object] = {
-        "message_id": message_id(mail.header("Message-ID")),
-        "in_reply_to": message_id(mail.header("In-Reply-To")),
-        "references": tuple(r for r in (message_id(w) for w in mail.header("References").split()) if r),
+        "message_id": message_id(values["message-id"]),
+        "in_reply_to": message_id(values["in-reply-to"]),
+        "references": tuple(r for r in (message_id(w) for w in values["references"].split()) if r),
         "sender": sender,
-        "subject": mail.header("Subject"),
+        "subject": values["subject"],
         "receipt_to": receipt_address(mail),
         "mail": mail,
     }
     if white_list is not None and sender.rpartition("@")[2].lower() not in white_list:
         reasons.append(rule("MSS-MIME-005", "From"))
+    if any(f.severity is Severity.ERROR for f in reasons):
+        return Received(kind=_refused_kind(mail), reasons=tuple(reasons), **members)  # type: ignore[arg-type]
     kind, found = _classify(mail, citizen_domain, sender)
     members.update(found)
     if kind in (MailKind.DOCUMENT, MailKind.CITIZEN, MailKind.MESSAGE):
@@ -133,6 +153,19 @@ def receive(
         members["package"] = package
         members["text"] = _text(mail)
     return Received(kind=kind, reasons=tuple(reasons), **members)  # type: ignore[arg-type]
+
+
+def _value(mail: Part, name: str, reasons: list[Finding]) -> str:
+    try:
+        return mail.header(name)
+    except MailRefused as refused:
+        reasons += refused.findings
+        return ""
+
+
+def _refused_kind(mail: Part) -> MailKind:
+    """What a mail whose body is not read claims to be."""
+    return MailKind.DOCUMENT if MARKER.lower() in mail.safe_header("Subject").lower() else MailKind.MESSAGE
 
 
 def _classify(mail: Part, citizen_domain: str, sender: str) -> tuple[MailKind, dict[str, object]]:
@@ -196,8 +229,8 @@ def _doubled(mail: Part) -> list[Finding]:
     return [rule("MSS-MIME-004", name) for name in _SINGLE if mail.count(name) > 1]
 
 
-def _sender(mail: Part) -> str:
-    found = [address for _, address in getaddresses([mail.header("From")]) if address]
+def _one_address(value: str) -> str:
+    found = [address for _, address in getaddresses([value]) if address]
     return found[0] if len(found) == 1 else ""
 
 
