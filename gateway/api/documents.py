@@ -240,6 +240,7 @@ async def send(
                 now=gateway.now(),
                 hold_days=gateway.settings.hold_days,
                 max_pending=gateway.settings.max_pending,
+                mail_unqualified=gateway.settings.mss.send_unqualified,
             ),
             ACCEPT,
         )

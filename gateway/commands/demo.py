@@ -124,7 +124,7 @@ def _run(running: Demonstration, examples: Path) -> bool:
                         "metadata": ("metadata.json", s.metadata, "application/json"),
                         "file": ("document.xml", s.data, "application/xml"),
                     },
-                    headers={"Idempotency-Key": f"demo-{s.name}"},
+                    headers={"Idempotency-Key": f"demo-{len(rows)}"},
                 ),
             )
             show()

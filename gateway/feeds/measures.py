@@ -69,8 +69,8 @@ class Figures:
 
 _PLAIN: Final = (
     "kind state day occurred_at submitted_at accepted_at patient_commit encounter_commit lineage_ref content_digest "
-    "unique_id_hash doc_type doc_type_system doc_format ins_status test ald_listed recipient_class recipients care_mode "
-    "care_place actor_role reason"
+    "unique_id_hash doc_type doc_type_system doc_format ins_status test ald_listed recipient_class recipients "
+    "care_mode care_place actor_role reason"
 ).split()
 _COLUMNS: Final = (entries.c.id, entries.c.entry_id, *(entries.c[name] for name in _PLAIN))
 _WHOSE: Final = (entries.c.actor_rpps, entries.c.on_behalf_of_rpps, entries.c.structure_finess)
@@ -319,10 +319,8 @@ def figures(
             "closes": period.closes,
             "basis": period.basis,
         }
-        if wanted == ("dmp.document",):
-            funnel = documents(mine, earlier=earlier, **options)
-        else:
-            funnel = events(mine, **options)
+        of_documents = wanted == ("dmp.document",)
+        funnel = documents(mine, earlier=earlier, **options) if of_documents else events(mine, **options)
         measured[name] = Measured(
             name=name, value=_number(funnel, measure.unit), source="ledger", unit=measure.unit, funnel=funnel
         )

@@ -87,7 +87,14 @@ def replay(connection: Connection, client: str, key: str, body_mac: str) -> Acce
 
 
 def accept(
-    connection: Connection, vault: Vault, request: Request, *, now: datetime, hold_days: int, max_pending: int
+    connection: Connection,
+    vault: Vault,
+    request: Request,
+    *,
+    now: datetime,
+    hold_days: int,
+    max_pending: int,
+    mail_unqualified: bool = False,
 ) -> Accepted:
     """Keep a document and its deliveries in the caller's transaction."""
     intake = request.intake
@@ -156,7 +163,8 @@ def accept(
     # A patient's message is never the professionals' one (mss.md 2.6).
     for offset, group in enumerate((professional, citizen), start=1):
         if group:
-            held = group is citizen and not identity.qualified
+            # Professionals may be mailed about an unqualified identity where a setting says so, patients never.
+            held = not identity.qualified and (group is citizen or not mail_unqualified)
             content = {"recipients": group, **request.options}
             _deliver(
                 connection,

@@ -7,6 +7,7 @@ under the same Message-ID, which the receiver recognises (mss.md 10).
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -37,6 +38,9 @@ from mappings.xds.vocabulary import PROFESSIONAL_AUTHORITY, STRUCTURE_AUTHORITY
 __all__ = ["MailCourier"]
 
 log = structlog.get_logger("passerelle.mss")
+
+#: How long before a held mail is looked at again by itself; an identity that becomes qualified lets it go at once.
+LOOK_AGAIN = timedelta(hours=6)
 
 
 def cause_from(outcome: Outcome) -> Cause:
@@ -86,12 +90,12 @@ class MailCourier(CourierBase):
         asked = orjson.loads(await self.read_blob(delivery.tenant_id, delivery.request))
         citizen = any(r["kind"] == "citizen" for r in asked["recipients"])
         identity = load.identity
-        if citizen and not identity.qualified:
+        if not identity.qualified and (citizen or not self.gateway.settings.mss.send_unqualified):
             await self.hold(
                 delivery,
                 cause_of(CauseCode.IDENTITY_NOT_QUALIFIED),
                 days=self.gateway.settings.hold_days,
-                look_again=self.gateway_look_again(),
+                look_again=LOOK_AGAIN,
             )
             raise Stop
         opposed = await self.store.read(lambda c: identities.opposed(c, identity.id, "mss"))
@@ -108,12 +112,6 @@ class MailCourier(CourierBase):
         await self.store.write(lambda c: self._commit_mail(c, load, mail))
         self.moment("after_prepare")
         return mail
-
-    def gateway_look_again(self) -> Any:
-        """How long before a held mail is looked at again by itself."""
-        from datetime import timedelta
-
-        return timedelta(hours=6)
 
     async def _content(self, load: Load) -> bytes:
         """The CDA to mail: with the INS when the identity is qualified, whatever it was when received."""
