@@ -54,6 +54,9 @@ def _barcode(content: str | bytes, symbology: Symbology) -> Any:
 
     kind = zxingcpp.BarcodeFormat.DataMatrix if symbology is Symbology.DATA_MATRIX else zxingcpp.BarcodeFormat.QRCode
     try:
+        if symbology is Symbology.DATA_MATRIX:
+            # ANS, INS - Format datamatrix v2.2: the symbol is square.
+            return zxingcpp.create_barcode(content, kind, force_square=True)
         return zxingcpp.create_barcode(content, kind)
     except ValueError as exc:
         # The message of the library can quote the content, which may identify someone.
