@@ -40,7 +40,10 @@ def opened(data: bytes) -> Image:
             image.load()
     except ImageUnreadable:
         raise
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError) as exc:
+    except Image.DecompressionBombError as exc:
+        # Pillow's own bound comes first for the largest.
+        raise ImageUnreadable(f"the image has more than {MAX_PIXELS} pixels") from exc
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, MemoryError) as exc:
         raise ImageUnreadable("the image is damaged or of an unknown format") from exc
     return image
 
