@@ -277,7 +277,7 @@ def pq(
     if xsi_type is not None:
         element.set(XSI_TYPE, xsi_type)
     if quantity.display is not None:
-        words = _SubElement(_SubElement(element, V3 + "translation"), V3 + "originalText")
+        words = _SubElement(_SubElement(element, namespace + "translation"), namespace + "originalText")
         if reference is not None:
             _SubElement(words, V3 + "reference", {"value": reference})
         else:

@@ -9,7 +9,6 @@ from mappings.cda.build import (
     Builder,
     code,
     ii,
-    null,
     original_text,
     pq,
     reference_text,
@@ -22,7 +21,7 @@ from mappings.cda.build import (
 )
 from mappings.cda.header_write import HeaderPlan
 from mappings.cda.medication_line_write import PATIENT_INSTRUCTION, SUBSTITUTION, instruction, write_step
-from mappings.cda.medication_write import product
+from mappings.cda.medication_write import empty_product, no_product, product
 from mappings.cda.narrative import Narrative, Table
 from mappings.cda.posology_write import (
     DOSAGE_HEADINGS,
@@ -93,8 +92,6 @@ HEADINGS = (
     "Instruction au patient",
     "Note du dispensateur",
 )
-#: The product of an instruction changed at dispensing is that of the supply.
-_NO_MATERIAL = "NA"
 
 
 def plan(document: Dispensation) -> HeaderPlan:
@@ -190,13 +187,6 @@ def _line(
         status(act)
 
 
-def _empty_product(parent: _Element) -> None:
-    """Add a product that is that of the supply: the material itself carries the nullFlavor (eDISP-MED 7)."""
-    made = sub(sub(parent, "consumable"), "manufacturedProduct")
-    material = null(made, "manufacturedMaterial", _NO_MATERIAL)
-    null(material, "name", _NO_MATERIAL)
-
-
 def _item(parent: _Element, builder: Builder, document: Dispensation, line: DispensedLine, reference: str) -> None:
     relationship = sub(parent, "entryRelationship", typeCode="REFR", inversionInd="false")
     element = sub(relationship, "substanceAdministration", classCode="SBADM", moodCode="INT")
@@ -209,7 +199,7 @@ def _item(parent: _Element, builder: Builder, document: Dispensation, line: Disp
         system_name="IHE Pharmacy Item Type List",
     )
     original_text(code(element, item), reference)
-    _empty_product(element)
+    empty_product(element)
     if document.prescription_id is not None:
         external = sub(sub(element, "reference", typeCode="XCRPT"), "externalDocument")
         ii(external, document.prescription_id)
@@ -238,7 +228,7 @@ def _posology(
     status(element)
     changed_times(element, value.dosage, references, deferred=value.deferred_start)
     amounts(element, value.dosage, references)
-    _empty_product(element)
+    no_product(element, typed=False, void=True)
     for index, step in enumerate(value.steps):
         write_step(element, builder, step, index, f"{place}/steps/{index}", table, label)
     precondition(element, value.dosage, references)

@@ -224,7 +224,7 @@ def _recipient(root: _Element, recipient: Recipient) -> None:
         person = sub(element, "informationRecipient")
         person_name(person, recipient.family, recipient.given, recipient.prefix, recipient.suffix)
     if recipient.organization is not None:
-        organization(element, "receivedOrganization", recipient.organization)
+        organization(element, "receivedOrganization", recipient.organization, setting=False)
 
 
 def _participant(root: _Element, participant: Participant) -> None:

@@ -77,6 +77,7 @@ QUANTITY = ("1.3.6.1.4.1.19376.1.9.1.3.8", "1.2.250.1.213.1.1.3.86")
 RENEWAL_PERIOD = ("1.3.6.1.4.1.19376.1.9.1.3.15", "1.2.250.1.213.1.1.3.88")
 PERMISSION = ("1.3.6.1.4.1.19376.1.9.1.3.9.1", "1.2.250.1.213.1.1.3.87")
 REFERENCE = ("1.3.6.1.4.1.19376.1.5.3.1.4.4.1", "1.2.250.1.213.1.1.3.36")
+#: Reference to Medication Treatment Plan Item (IHE PHARM), FR-Reference-item-plan-traitement.
 PLAN_ITEM = ("1.3.6.1.4.1.19376.1.9.1.3.10", "1.2.250.1.213.1.1.3.85")
 
 POSOLOGY_HEADINGS = ("Médicament", "Posologie", *DOSAGE_HEADINGS)
@@ -142,7 +143,8 @@ def medication_line(
     else:
         sub(element, "repeatNumber", value=str(line.renewals))
     amounts(element, dosage, references)
-    product(element, line.medication, label)
+    # The published rule wants one lot at most in the whole document; a prescribed product has none.
+    product(element, line.medication, label, lot=False)
     for index, step in enumerate(line.posology.steps):
         write_step(element, builder, step, index, f"{place}/posology/steps/{index}", posology, label)
     _delivery(element, builder, line, place, delivery)
@@ -209,19 +211,20 @@ def _delivery(element: _Element, builder: Builder, line: MedicationLine, place: 
     if line.renewal_period is not None and (line.renewal_period.start or line.renewal_period.end):
         supply = sub(sub(element, "entryRelationship", typeCode="COMP"), "supply", classCode="SPLY", moodCode="RQO")
         templates(supply, RENEWAL_PERIOD)
+        ivl_ts(supply, "effectiveTime", line.renewal_period, xsi_type=True, low="UNK", high="UNK")
         sub(supply, "independentInd", value="false")
-        ivl_ts(supply, "effectiveTime", line.renewal_period, xsi_type=True)
     _permission(element, line.substitution, substitution)
     for index, (each, reference) in enumerate(zip(line.motives, motives, strict=True)):
         reason(element, builder, each, reference, f"{place}/motives/{index}")
-    if line.treatment_plan_item is not None:
-        relationship = sub(element, "entryRelationship", typeCode="REFR", inversionInd="false")
-        item = sub(relationship, "substanceAdministration", classCode="SBADM", moodCode="INT")
-        templates(item, PLAN_ITEM)
-        uid(item, builder, line.treatment_plan_item, "")
-        code(item, Code(code="TRTPlanItem", system="1.3.6.1.4.1.19376.1.9.2.2", display="Treatment Plan Item"))
-        no_product(item, typed=False)
     write_marks(element, builder, line.marks, marks, place)
+    if line.treatment_plan_item is not None:
+        # FR-Reference-item-plan-traitement is a substanceAdministration, which PCC forbids below a line of normal mode,
+        # and its published rule counts over the whole document: here the link is carried by an act.
+        relationship = sub(element, "entryRelationship", typeCode="REFR", inversionInd="false")
+        act = sub(relationship, "act", classCode="ACT", moodCode="INT")
+        templates(act, PLAN_ITEM[1:])
+        uid(act, builder, line.treatment_plan_item, "")
+        sub(act, "code", code="MTPItem", codeSystem="1.3.6.1.4.1.19376.1.9.2.2")
 
 
 def instruction(parent: _Element, oids: tuple[str, ...], value: str, reference: str) -> None:

@@ -10,7 +10,7 @@ from mappings.cda.build import PHARM, code, hl7, null, original_text, pq, sub, t
 from mappings.document.medication import CIP, CIS, Ingredient, Medication, Package
 from mappings.document.values import Code
 
-__all__ = ["MEDICINE_ENTRY", "PRODUCT", "main_code", "no_product", "product"]
+__all__ = ["MEDICINE_ENTRY", "PRODUCT", "empty_product", "main_code", "no_product", "product"]
 
 _Element = etree._Element
 _SubElement = etree.SubElement
@@ -38,11 +38,12 @@ def product(
     tag: str = "consumable",
     pharmacy: bool = True,
     dispensed: bool = False,
+    lot: bool = True,
 ) -> _Element:
     """Add a medicine; ``reference`` points to its label in the narrative.
 
     ``pharmacy`` adds the IHE PHARM template (prescriptions and dispensations), ``dispensed`` lets a CIP be the main
-    code.
+    code, ``lot`` writes the lot number.
     """
     made = sub(sub(parent, tag), "manufacturedProduct", classCode="MANU")
     templates(made, PRODUCT)
@@ -69,7 +70,7 @@ def product(
         null(material, "name", "NA")
     if medication.form is not None:
         _pharm_code(material, "formCode", medication.form)
-    if medication.lot_number is not None:
+    if lot and medication.lot_number is not None:
         text_element(material, "lotNumberText", medication.lot_number)
     if medication.expires_on is not None:
         _SubElement(material, _P + "expirationTime", {"value": hl7(medication.expires_on)})
@@ -115,14 +116,25 @@ def _ingredient(material: _Element, ingredient: Ingredient) -> None:
         _SubElement(substance, _P + "name").text = ingredient.name
 
 
-def no_product(parent: _Element, *, typed: bool = True, pharmacy: bool = True) -> _Element:
-    """Add a product that says nothing: it is the one of the enclosing line (eP-MED-DM 4.4)."""
+def no_product(parent: _Element, *, typed: bool = True, pharmacy: bool = True, void: bool = False) -> _Element:
+    """Add a product that says nothing: it is the one of the enclosing line (eP-MED-DM 4.4).
+
+    ``void`` puts the nullFlavor on the material too (eDISP-MED 7).
+    """
     consumable = sub(parent, "consumable", **({"typeCode": "CSM"} if typed else {}))
     made = sub(consumable, "manufacturedProduct", classCode="MANU")
     templates(made, PRODUCT)
-    material = sub(made, "manufacturedMaterial", classCode="MMAT", determinerCode="KIND")
+    attributes = {"nullFlavor": "NA"} if void else {"classCode": "MMAT", "determinerCode": "KIND"}
+    material = sub(made, "manufacturedMaterial", **attributes)
     if pharmacy:
         templates(material, (MEDICINE_ENTRY,))
     null(material, "code", "NA")
     null(material, "name", "NA")
     return consumable
+
+
+def empty_product(parent: _Element) -> None:
+    """Add the product of a mere reference to a line: the material itself carries the nullFlavor (eDISP-MED 7)."""
+    made = sub(sub(parent, "consumable"), "manufacturedProduct")
+    material = null(made, "manufacturedMaterial", "NA")
+    null(material, "name", "NA")

@@ -318,8 +318,8 @@ class Reader:
             self.lost(element, local(element), clinical=True, reason=_BAD_FORM)
             return None
         display = None
-        for translation in every(element, "translation"):
-            original = first(translation, "originalText")
+        for translation in element.iterchildren("{*}translation"):
+            original = next(translation.iterchildren("{*}originalText"), None)
             words = self.words(original)
             if words is None:
                 continue

@@ -145,7 +145,7 @@ def _identifiers(patient: Patient) -> list[Identifier]:
     # The INS leaves only when the identity is qualified (RNIV; CI-SIS structuration minimale, recordTarget).
     if patient.qualified and patient.ins is not None:
         out.append(Identifier(root=patient.ins.authority, extension=patient.ins.value))
-    out += [each for each in patient.identifiers if each.extension is not None and each not in out]
+    out += [each for each in patient.identifiers if each.extension is not None]
     if not out:
         raise MissingPart(
             "/patient/identifiers",
@@ -157,7 +157,7 @@ def _identifiers(patient: Patient) -> list[Identifier]:
             ),
             code="CDA-WRITE-002",
         )
-    return out
+    return list(dict.fromkeys(out))
 
 
 def _guardian(parent: _Element, guardian: RelatedPerson) -> None:

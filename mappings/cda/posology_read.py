@@ -139,8 +139,7 @@ def _event(reader: Reader, element: _Element, timing: list[Every | AfterEvent]) 
     if offset is not None:
         quantity = reader.quantity(first(offset, "low")) or reader.quantity(offset)
     code = value_of(event, "code")
-    text = reader.words(first(event, "originalText")) if event is not None else None
-    made = reader.make(AfterEvent, element, event=code, offset=quantity, text=text) if code else None
+    made = reader.make(AfterEvent, element, event=code, offset=quantity) if code else None
     if made is None:
         reader.lost(element, "EIVL_TS", clinical=True)
     else:

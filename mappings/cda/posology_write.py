@@ -104,7 +104,8 @@ def dosage_cells(row: Row, dosage: Dosage | None) -> DosageReferences:
     for timing in dosage.timing:
         if pieces:
             pieces.append((", ", None))
-        pieces.append((words.timing(timing), "freq" if timing.text is not None else None))
+        anchored = timing.text is not None and isinstance(timing, Every)
+        pieces.append((words.timing(timing), "freq" if anchored else None))
     timing_references = tuple(row.cells(*pieces)[::2])
     dose = _range_cell(row, dosage.dose, "dose")
     rate = _range_cell(row, dosage.rate, "rythme")
@@ -122,8 +123,10 @@ def _extent(parent: _Element, tag: str, dosage: Dosage, *, deferred: bool, opera
     """Add the period or the duration; tells whether there is one."""
     element: _Element | None
     if dosage.period and (dosage.period.start or dosage.period.end):
-        # A lone end breaks the PCC rule: the other one says that it is not known.
-        element = ivl_ts(parent, tag, dosage.period, xsi_type=True, low="UNK", high="UNK")
+        # A lone end breaks the PCC rule: the other one says that it is not known. With a deferred start the rule of
+        # IHE PHARM wants two known ends or a width, and refuses UNK alone.
+        flavor = "NI" if deferred else "UNK"
+        element = ivl_ts(parent, tag, dosage.period, xsi_type=True, low=flavor, high=flavor)
     elif dosage.duration is not None:
         element = sub(parent, tag)
         element.set(XSI_TYPE, "IVL_TS")
@@ -137,15 +140,21 @@ def _extent(parent: _Element, tag: str, dosage: Dosage, *, deferred: bool, opera
     return True
 
 
+def _unknown_extent(parent: _Element, tag: str, *, deferred: bool, operator: bool = False) -> None:
+    element = sub(parent, tag, **({"operator": "A"} if operator else {}))
+    element.set(XSI_TYPE, "IVL_TS")
+    for end in ("low", "high"):
+        null(element, end, "NI" if deferred else "UNK")
+
+
 def _timing(parent: _Element, tag: str, timing: Every | AfterEvent, reference: str, operator: str | None) -> None:
     element = sub(parent, tag)
     if operator is not None:
         element.set("operator", operator)
     if isinstance(timing, AfterEvent):
         element.set(XSI_TYPE, "EIVL_TS")
-        event = sub(element, "event", code=timing.event)
-        if reference:
-            original_text(event, reference)
+        # The schema leaves an event no room for words: they stay in the narrative.
+        sub(element, "event", code=timing.event)
         if timing.offset is not None:
             pq(sub(element, "offset"), "low", timing.offset)
         return
@@ -170,7 +179,9 @@ def times(parent: _Element, dosage: Dosage | None, references: DosageReferences,
     if dosage is None:
         return
     timing = dosage.timing
-    _extent(parent, "effectiveTime", dosage, deferred=deferred)
+    if not _extent(parent, "effectiveTime", dosage, deferred=deferred) and timing:
+        # The first effectiveTime is the duration, known or not (PCC Medications Entry).
+        _unknown_extent(parent, "effectiveTime", deferred=deferred)
     if len(timing) == 1:
         _timing(parent, "effectiveTime", timing[0], references.timing[0], "A")
     elif timing:
@@ -207,10 +218,7 @@ def changed_times(parent: _Element, dosage: Dosage | None, references: DosageRef
     both = etree.Element(V3 + "effectiveTime", {"operator": "A"})
     for element, tag in ((parent, "effectiveTime"), (both, "comp")):
         if not _extent(element, tag, dosage, deferred=deferred, operator=element is both):
-            unknown = sub(element, tag, **({"operator": "A"} if element is both else {}))
-            unknown.set(XSI_TYPE, "IVL_TS")
-            null(unknown, "low", "UNK")
-            null(unknown, "high", "UNK")
+            _unknown_extent(element, tag, deferred=deferred, operator=element is both)
     parent.append(both)
     _frequency(both, dosage, references)
 

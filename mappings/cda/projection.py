@@ -19,7 +19,7 @@ from mappings.cda.plans import plan_of
 from mappings.cda.prescription_write import TA_ASIP
 from mappings.document.base import Part
 from mappings.document.header import Act, Authentication, Visibility
-from mappings.document.medication import Dosage, Medication
+from mappings.document.medication import Dosage, Every, Medication
 from mappings.document.people import IdentityStatus, Organization
 from mappings.document.values import Address, Code, Concept, Period
 from mappings.loss import Fate
@@ -34,6 +34,13 @@ DISPENSATION = frozenset({"dispensation"})
 def _constant(value: Any) -> Any:
     return lambda _value, _where: value
 
+
+_POSOLOGIES = (
+    ("lines.*.posology", PRESCRIPTION),
+    ("lines.*.changed_posology", DISPENSATION),
+    ("treatments.entries.*.posology", frozenset({"medical_summary"})),
+)
+_DOSAGES = tuple((f"{path}.{part}", kinds) for path, kinds in _POSOLOGIES for part in ("dosage", "steps.*"))
 
 # --- What is lost ---------------------------------------------------------------------------------
 
@@ -89,6 +96,12 @@ _LOSSES = (
         for name in ("given", "prefix", "suffix")
     ),
     Row(
+        path="recipients.*.organization.practice_setting",
+        becomes=_constant(None),
+        fate=Fate.LOST,
+        reason=Text("Un destinataire n'a pas de cadre d'exercice.", "A recipient has no practice setting."),
+    ),
+    Row(
         path="custodian.practice_setting",
         becomes=_constant(None),
         fate=Fate.LOST,
@@ -117,13 +130,33 @@ _LOSSES = (
         fate=Fate.LOST,
         reason=Text("Le représentant est dit tuteur.", "The representative is told as a guardian."),
     ),
+    *(
+        Row(
+            path=f"{path}.dosage.text",
+            becomes=_constant(None),
+            fate=Fate.TEXT_ONLY,
+            reason=Text(
+                "Une ligne a pour mots ceux de sa posologie.", "The words of a line are those of its posology."
+            ),
+            kinds=kinds,
+        )
+        for path, kinds in _POSOLOGIES
+    ),
+    *(
+        Row(
+            path=f"{path}.timing.*.text",
+            becomes=lambda value, where: value if isinstance(where.parent, Every) else None,
+            fate=Fate.TEXT_ONLY,
+            reason=Text("Un moment de la journée n'a pas de mots propres.", "An event of the day has no words."),
+            kinds=kinds,
+        )
+        for path, kinds in _DOSAGES
+    ),
     Row(
-        path="lines.*.posology.dosage.text",
+        path="lines.*.medication.lot_number",
         becomes=_constant(None),
-        fate=Fate.TEXT_ONLY,
-        reason=Text(
-            "Les mots de l'instruction principale sont ceux de la posologie.", "The words are those of the posology."
-        ),
+        fate=Fate.LOST,
+        reason=Text("Un produit prescrit n'a pas de lot.", "A prescribed product has no lot."),
         kinds=PRESCRIPTION,
     ),
     Row(
@@ -199,25 +232,26 @@ def _moved_marks(document: Any) -> tuple[tuple[Act, ...], tuple[str, ...]]:
     return tuple(kept), tuple(dict.fromkeys(marks))
 
 
+def _moved_order(document: Any) -> Any:
+    """The order that reads as the prescription answered, when the document does not name one."""
+    if document.prescription_id is not None:
+        return None
+    return next((order for order in document.orders if order.accession_number is None), None)
+
+
 def _first_order(value: Any, where: Where) -> Any:
-    document = where.document
-    if value is None and document.orders and document.orders[0].accession_number is None:
-        return document.orders[0].id
-    return value
+    moved = _moved_order(where.document)
+    return value if moved is None else moved.id
 
 
 def _other_orders(value: Any, where: Where) -> Any:
-    if where.document.prescription_id is None and value and value[0].accession_number is None:
-        return value[1:]
-    return value
+    moved = _moved_order(where.document)
+    return tuple(order for order in value if order is not moved)
 
 
 def _medicines_first(lines: tuple[Any, ...], _where: Where) -> tuple[Any, ...]:
     return tuple(sorted(lines, key=lambda line: line.kind != "medication"))
 
-
-_POSOLOGIES = (("lines.*.posology", PRESCRIPTION), ("lines.*.changed_posology", DISPENSATION))
-_DOSAGES = tuple((f"{path}.{part}", kinds) for path, kinds in _POSOLOGIES for part in ("dosage", "steps.*"))
 
 _FORMS = (
     Row(path="schema_version", becomes=_constant("1.0")),

@@ -187,7 +187,7 @@ def patients() -> st.SearchStrategy[Patient]:
         Patient,
         identifiers=local,
         **common,
-        first_given_name=maybe(civil_names()),
+        first_given_name=civil_names(),
         given_names=maybe(civil_names()),
         birth_place=maybe(known["birth_place"]),
     )

@@ -137,7 +137,7 @@ def codes(system: str, values: dict[str, str], name: str | None = None) -> st.Se
     )
 
 
-LOINC_CODES = codes(LOINC, {"11488-4": "CR ou fiche de consultation", "18842-5": "CR hospitalisation"}, "LOINC")
+LOINC_CODES = codes(LOINC, {"11488-4": "CR ou fiche de consultation", "11502-2": "CR d'examens biologiques"}, "LOINC")
 PROBLEMS = codes(
     "2.16.840.1.113883.6.3",
     {"E11.9": "Diabète de type 2", "I10": "Hypertension", "J45.9": "Asthme <allergique>"},
