@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 from mappings.fhir.errors import FhirError, NotFhir, UnreadableBundle, Unwritable
+from mappings.fhir.reading import FhirReading, read
 from mappings.fhir.writing import FhirDocument, write
 
-__all__ = ["FhirDocument", "FhirError", "NotFhir", "UnreadableBundle", "Unwritable", "write"]
+__all__ = [
+    "FhirDocument",
+    "FhirError",
+    "FhirReading",
+    "NotFhir",
+    "UnreadableBundle",
+    "Unwritable",
+    "read",
+    "write",
+]

@@ -31,6 +31,8 @@ class FhirError(Exception):
         self.fix = fix
         self.found = found
         self.expected = expected
+        #: Faults found beside this one in the same reading.
+        self.others: tuple[FhirError, ...] = ()
         super().__init__(f"{code} at {place or '/'}: {text.fr}")
 
     @property
@@ -38,6 +40,11 @@ class FhirError(Exception):
         """The same, as a finding of a verdict."""
         rule = Rule(code=self.code, message=self.text, fix=self.fix, source="HL7 FHIR R4 Bundle; FR Document Core")
         return rule.finding(self.place, found=self.found, expected=self.expected)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Every fault of the reading, this one first."""
+        return (self.finding, *(other.finding for other in self.others))
 
 
 class Unwritable(FhirError, ValueError):

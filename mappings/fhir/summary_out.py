@@ -224,7 +224,7 @@ def summary_sections(out: BundleOut, document: MedicalSummary) -> list[Json]:
         has_past = past is not None and bool(past.entries)
         if value is None and not has_past:
             if wanted:
-                empty = narrative(paragraphs("Pas d'information."))
+                empty = narrative(paragraphs_generated("Pas d'information."))
                 sections.append(loinc_section(code, title, empty) | {"emptyReason": _reason("unavailable")})
             continue
         sections.append(_section(out, member, value, past if has_past else None, writers.get(member), known))
