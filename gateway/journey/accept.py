@@ -177,6 +177,8 @@ def accept(
                 held=held,
                 hold_days=hold_days,
                 request=content,
+                # A patient's message that waits does not keep professionals waiting.
+                lineage=f"{intake.set_id}#citizen" if group is citizen else None,
             )
     _remember_key(connection, request, document_id, now)
     return Accepted(document_id=document_id, replayed=False)
