@@ -140,11 +140,15 @@ def _fault(node: etree._Element) -> Fault:
         s = f"{{{SOAP12}}}"
         subcodes = [_local(v.text or "") for v in node.iterfind(f".//{s}Subcode/{s}Value")]
         return Fault(
-            code=_local(node.findtext(f"{s}Code/{s}Value") or ""),
+            code=_code(_local(node.findtext(f"{s}Code/{s}Value") or "")),
             subcode=subcodes[-1] if subcodes else "",
             reason=" ".join((t.text or "").strip() for t in node.iterfind(f"{s}Reason/{s}Text")),
         )
-    # SOAP 1.1: Client and Server are what 1.2 calls Sender and Receiver; a dot separates the detail.
+    # SOAP 1.1: a dot separates the detail.
     code, _, subcode = _local(node.findtext("faultcode") or "").partition(".")
-    renamed = {"Client": "Sender", "Server": "Receiver"}.get(code, code)
-    return Fault(code=renamed, subcode=subcode, reason=(node.findtext("faultstring") or "").strip())
+    return Fault(code=_code(code), subcode=subcode, reason=(node.findtext("faultstring") or "").strip())
+
+
+def _code(code: str) -> str:
+    # The words of SOAP 1.1 stand in 1.2 faults of some stacks.
+    return {"Client": "Sender", "Server": "Receiver"}.get(code, code)

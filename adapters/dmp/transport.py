@@ -220,9 +220,14 @@ def _interpret(response: httpx.Response, raw: bytes, message_id: str) -> Answer 
     if status >= 400:
         return http_outcome(status, retry_after=_retry_after(response))
     # Some stacks leave RelatesTo out; one that names another message is the answer to another call.
-    if envelope.relates_to and envelope.relates_to != message_id:
+    if envelope.relates_to and _bare(envelope.relates_to) != _bare(message_id):
         return outcome(Layer.MESSAGE, "relates_to", http_status=status)
     return Answer(envelope=envelope, package=package, status=status)
+
+
+def _bare(identifier: str) -> str:
+    """A message id without what some stacks take away when they give it back: scheme, hyphens, case."""
+    return identifier.lower().removeprefix("urn:").removeprefix("uuid:").replace("-", "")
 
 
 def fault_outcome(envelope: Envelope, status: int | None) -> Outcome:
@@ -244,7 +249,7 @@ def _broken(exc: httpx.HTTPError, *, started: bool) -> Outcome:
     tls = _tls_error(exc)
     if tls is not None:
         mine = isinstance(tls, ssl.SSLCertVerificationError)
-        return outcome(Layer.TLS, "server" if mine else "client", original_code=tls.reason or name)
+        return outcome(Layer.TLS, "server" if mine else "client", original_code=getattr(tls, "reason", None) or name)
     if isinstance(exc, httpx.ConnectTimeout):
         return outcome(Layer.NETWORK, "connect_timeout", original_code=name)
     if isinstance(exc, httpx.PoolTimeout):

@@ -54,12 +54,13 @@ def form_problems(listed: etree._Element) -> Iterator[RegistryProblem]:
         return
     ids: dict[str, etree._Element] = {}
     for node in listed.iter(*(_R + name for name in _OBJECTS)):
-        identifier = node.get("id", "")
+        identifier, parent = node.get("id", ""), node.getparent()
         if not identifier:
             yield _problem(f"{etree.QName(node).localname} sans id", node)
-        elif identifier in ids:
+        # Nobody refers to a classification by its id: some writers number them anew in each object.
+        elif identifier in ids and parent in (listed, ids[identifier].getparent()):
             yield _problem("id en double", node)
-        ids[identifier] = node
+        ids.setdefault(identifier, node)
     for node in children:
         name = etree.QName(node)
         if name.namespace != RIM or name.localname not in (*_OBJECTS, "ObjectRef"):
@@ -83,7 +84,7 @@ def _object(node: etree._Element, ids: dict[str, etree._Element]) -> Iterator[Re
         yield from _identified(node, {v.SET_PATIENT_ID, v.SET_UNIQUE_ID, v.SET_SOURCE_ID})
     elif name == "Association":
         source, target = node.get("sourceObject", ""), node.get("targetObject", "")
-        if source == target:
+        if source == target or node.get("id") in (source, target):
             yield _problem("association d'un objet à lui-même", node)
         for end in (source, target):
             if end not in ids and not end.startswith("urn:uuid:"):
