@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mappings.cda import dispensation_write, file_write, prescription_write
+from mappings.cda import dispensation_write, file_write, other_write, prescription_write
 from mappings.cda.header_write import HeaderPlan
-from mappings.document import Dispensation, MedicalSummary, Prescription, Report
+from mappings.document import AnyDocument, Dispensation, OtherDocument, Prescription, Report
 from mappings.document.values import Code
 
 __all__ = ["SUMMARIES", "plan_of"]
@@ -23,7 +23,7 @@ SUMMARIES = {
 }
 
 
-def plan_of(document: MedicalSummary | Prescription | Dispensation | Report) -> HeaderPlan:
+def plan_of(document: AnyDocument) -> HeaderPlan:
     """The templates, the code of the main act and the links of a document."""
     if isinstance(document, Prescription):
         return prescription_write.plan(document)
@@ -31,4 +31,6 @@ def plan_of(document: MedicalSummary | Prescription | Dispensation | Report) -> 
         return dispensation_write.plan(document)
     if isinstance(document, Report):
         return file_write.PLAN
+    if isinstance(document, OtherDocument):
+        return other_write.plan(document)
     return SUMMARIES[document.profile]

@@ -14,8 +14,9 @@ from mappings.cda.errors import NotCda
 from mappings.cda.file_read import read_file
 from mappings.cda.header_read import read_header
 from mappings.cda.node import Reader, first, template_roots
+from mappings.cda.other_read import read_other
 from mappings.cda.prescription_read import read_prescription
-from mappings.document import Dispensation, MedicalSummary, Prescription, Report
+from mappings.document import AnyDocument
 from mappings.loss import LossReport
 from security.xml import CDA_LIMITS, parse
 
@@ -23,13 +24,15 @@ __all__ = ["CdaReading", "read"]
 
 PRESCRIPTION = "1.2.250.1.213.1.1.1.39"
 DISPENSATION = "1.2.250.1.213.1.1.1.54"
+#: VSM (2023.01 and 1.4), IPS-FR.
+SUMMARIES = frozenset({"1.2.250.1.213.1.1.1.13", "1.2.250.1.213.1.1.1.51"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CdaReading:
     """A document read from a CDA, what of it the hub does not hold, and what is amiss in it."""
 
-    document: MedicalSummary | Prescription | Dispensation | Report
+    document: AnyDocument
     loss: LossReport
     findings: tuple[Finding, ...]
 
@@ -57,18 +60,21 @@ def read(data: bytes) -> CdaReading:
             raise NotCda(
                 "CDA-READ-004", "/ClinicalDocument/component", Text("Le document n'a pas de corps.", "No body.")
             )
-        document: MedicalSummary | Prescription | Dispensation | Report = read_file(reader, body, header)
+        document: AnyDocument = read_file(reader, body, header)
     else:
         document = _structured(reader, body, header)
     return CdaReading(document=document, loss=reader.log.report(), findings=tuple(reader.findings))
 
 
-def _structured(
-    reader: Reader, body: etree._Element, header: dict[str, Any]
-) -> MedicalSummary | Prescription | Dispensation | Report:
+def _structured(reader: Reader, body: etree._Element, header: dict[str, Any]) -> AnyDocument:
     roots = template_roots(reader.root)
     if PRESCRIPTION in roots:
         return read_prescription(reader, body, header)
     if DISPENSATION in roots:
         return read_dispensation(reader, body, header)
-    raise NotImplementedError
+    if roots & SUMMARIES:
+        from mappings.cda import summary
+
+        found: MedicalSummary = summary.read_body(reader, body, header)
+        return found
+    return read_other(reader, body, header)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from conformance.verdict import Text
-from mappings.cda import dispensation_write, file_write, prescription_write
+from mappings.cda import dispensation_write, file_write, other_write, prescription_write
 from mappings.cda.build import Builder, printable
 from mappings.cda.errors import Unwritable
 from mappings.cda.header_write import write_header
 from mappings.cda.plans import plan_of
-from mappings.document import Dispensation, MedicalSummary, Prescription, Report
+from mappings.document import AnyDocument, Dispensation, OtherDocument, Prescription, Report
 from mappings.document.base import Part
 from mappings.loss import LossReport
 from mappings.projection import losses
@@ -27,7 +27,7 @@ class CdaDocument:
     loss: LossReport
 
 
-def write(document: MedicalSummary | Prescription | Dispensation | Report, *, pdf: bytes | None = None) -> CdaDocument:
+def write(document: AnyDocument, *, pdf: bytes | None = None) -> CdaDocument:
     """Write a document as a CDA: same document, same bytes.
 
     ``pdf`` is the printed copy (PDF/A-1b) of a summary or prescription that does not hold one. Identifiers of entries
@@ -49,7 +49,7 @@ def write(document: MedicalSummary | Prescription | Dispensation | Report, *, pd
     return CdaDocument(data=canonical(builder.root), loss=builder.log.report())
 
 
-def _write(document: MedicalSummary | Prescription | Dispensation | Report, pdf: bytes | None) -> Builder:
+def _write(document: AnyDocument, pdf: bytes | None) -> Builder:
     builder = write_header(document, plan_of(document))
     if isinstance(document, Report):
         file_write.write_file(document, builder)
@@ -58,6 +58,8 @@ def _write(document: MedicalSummary | Prescription | Dispensation | Report, pdf:
         prescription_write.write_body(document, builder)
     elif isinstance(document, Dispensation):
         dispensation_write.write_body(document, builder)
+    elif isinstance(document, OtherDocument):
+        other_write.write_body(document, builder)
     else:
         from mappings.cda import summary
 
