@@ -32,12 +32,12 @@ h3{font-size:1.02rem;color:#003873;margin:1rem 0 .4rem}h4,h5,h6{font-size:.95rem
 p{margin:.35rem 0}.under{color:#444;margin:0 0 .8rem}
 .notice{border:2px solid #b34700;padding:.4rem .7rem;font-weight:600}
 table{border-collapse:collapse;width:100%;margin:.5rem 0}td,th{border:1px solid #8a97a6;padding:.25rem .45rem;
-text-align:left;vertical-align:top;overflow-wrap:anywhere}th{background:#e9eef4}caption{text-align:left;font-weight:600}
+text-align:left;vertical-align:top;overflow-wrap:break-word}th{background:#e9eef4}caption{text-align:left;font-weight:600}
 .head th{width:10.5rem;font-weight:600}.head span{display:inline-block;margin-right:1.1rem}
 img{max-width:100%;height:auto}ul,ol{margin:.35rem 0;padding-left:1.5rem}
-.scroll{overflow-x:auto}footer{margin-top:2rem;color:#555;font-size:.8rem}
+.scroll{overflow-x:auto;font-size:.93rem}footer{margin-top:2rem;color:#555;font-size:.8rem}
 @media print{body{font-size:10pt;max-width:none;padding:0}h2,h3{break-after:avoid}tr,img{break-inside:avoid}
-thead{display:table-header-group}.scroll{overflow:visible}@page{size:A4;margin:16mm}}
+thead{display:table-header-group}.scroll{overflow:visible}td,th{overflow-wrap:anywhere}@page{size:A4;margin:16mm}}
 """
 
 
