@@ -126,7 +126,8 @@ def _traits(traits: Traits, *, with_ins: bool) -> Iterator[Finding]:
     if first and names and not first_name_coherent(first, names):
         yield rules.FIRST_NAME.finding("/firstGivenName")
     if traits.birth_date:
-        date = complete_date(traits.birth_date)
+        # A time of birth, which CDA allows, says nothing of the date.
+        date = complete_date(traits.birth_date.partition("T")[0])
         if date.code == "BAD_FORMAT":
             yield rules.BIRTH_DATE.finding("/birthDate", expected="AAAA-MM-JJ")
         elif date.estimated:

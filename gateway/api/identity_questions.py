@@ -5,7 +5,7 @@ Patient data stand in bodies only, never in an address.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Header, Request, Response
@@ -13,15 +13,12 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from conformance.identity.evaluate import evaluate
 from gateway.api.access import Caller, Language, gateway_of, needs, read_body
 from gateway.api.documents import PROBLEMS
+from gateway.neighbours import NotConfigured
 from gateway.problems import Busy, Invalid, Unreadable, rule
-from gateway.services import identity_lookup
 from gateway.services.identity_lines import answers
+from gateway.services.identity_lookup import Lookup, claim_of, traits_of
 from security import json
 from security.errors import UnsafeInput
-
-if TYPE_CHECKING:
-    from adapters.insi.client import InsiClient
-    from gateway.tenants import Tenant
 
 __all__ = ["router"]
 
@@ -114,18 +111,13 @@ def _answer_lines(data: bytes) -> bytes:
     return b"".join(answers(data.splitlines(keepends=True)))
 
 
-def _insi(request: Request, tenant: Tenant) -> InsiClient:
-    from gateway.neighbours import Neighbours, NotConfigured
-
+def _lookup(request: Request) -> Lookup:
     gateway = gateway_of(request)
-    lines: Neighbours | None = getattr(request.app.state, "identity_lines", None)
-    if lines is None:
-        lines = request.app.state.identity_lines = Neighbours(gateway.settings, gateway.clock)
-        gateway.health.setdefault("closers", []).append(lines.close)
-    try:
-        return lines.insi(tenant)
-    except NotConfigured as error:
-        raise Busy([NO_INSI.finding("", found=error.missing)], slug="not-configured") from None
+    lookup: Lookup | None = getattr(request.app.state, "identity_lookup", None)
+    if lookup is None:
+        lookup = request.app.state.identity_lookup = Lookup(gateway.settings, gateway.clock)
+        gateway.health.setdefault("closers", []).append(lookup.close)
+    return lookup
 
 
 @router.post(
@@ -150,10 +142,13 @@ async def search_identity(
     if not isinstance(attributes, list) or not all(isinstance(a, str) for a in attributes):
         raise Invalid([BAD_IDENTITY.finding("")], slug="invalid-request")
     try:
-        traits = identity_lookup.traits_of(asked)
+        traits = traits_of(asked)
     except TypeError:
         raise Invalid([BAD_IDENTITY.finding("")], slug="invalid-request") from None
-    found = await identity_lookup.search(_insi(request, tenant), traits, attributes, language)
+    try:
+        found = await _lookup(request).search(tenant, traits, attributes, language)
+    except NotConfigured as error:
+        raise Busy([NO_INSI.finding("", found=error.missing)], slug="not-configured") from None
     return Response(orjson.dumps(found), media_type="application/json")
 
 
@@ -184,10 +179,13 @@ async def verify_identities(
         try:
             if not isinstance(value, dict):
                 raise TypeError
-            claims.append(identity_lookup.claim_of(value, str(value.get("reference") or number)))
+            claims.append(claim_of(value, str(value.get("reference") or number)))
         except (TypeError, ValueError) as error:
             faults.append(BAD_IDENTITY.finding(f"/{number}", found=getattr(error, "code", None)))
     if faults:
         raise Invalid(faults, slug="invalid-request")
-    answers = await identity_lookup.verify(_insi(request, tenant), claims, language)
-    return Response(orjson.dumps(answers), media_type="application/json")
+    try:
+        verified = await _lookup(request).verify(tenant, claims, language)
+    except NotConfigured as error:
+        raise Busy([NO_INSI.finding("", found=error.missing)], slug="not-configured") from None
+    return Response(orjson.dumps(verified), media_type="application/json")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from conformance.identity.traits import Traits
+from gateway.neighbours import Neighbours
+from gateway.settings import Settings
+from gateway.tenants import Tenant
+
 if TYPE_CHECKING:
-    from adapters.insi.client import InsiClient, SearchResult
+    from adapters.insi.client import SearchResult
     from adapters.insi.outcomes import Outcome
     from adapters.insi.verification import Claim
 
-__all__ = ["claim_of", "search", "shown", "traits_of", "verify"]
+__all__ = ["Lookup", "claim_of", "shown", "traits_of"]
 
 _TRAITS = {
     "birthName": "birth_name",
@@ -22,10 +28,8 @@ _TRAITS = {
 }
 
 
-def traits_of(value: Mapping[str, Any]) -> Any:
+def traits_of(value: Mapping[str, Any]) -> Traits:
     """The strict traits of a camelCase object; raises ``TypeError`` on a value that is no text."""
-    from conformance.identity.traits import Traits
-
     return Traits.of({ours: value.get(theirs) for theirs, ours in _TRAITS.items()})
 
 
@@ -81,14 +85,23 @@ def shown(result: SearchResult, language: str) -> dict[str, Any]:
     return out
 
 
-async def search(client: InsiClient, traits: Any, attributes: Iterable[str], language: str) -> dict[str, Any]:
-    """Look one person up."""
-    return shown(await client.search(traits, attributes=attributes), language)
+class Lookup:
+    """INSi for each structure, opened on first use; raises ``NotConfigured`` when the settings name none."""
 
+    def __init__(self, settings: Settings, clock: Callable[[], datetime]) -> None:
+        self._neighbours = Neighbours(settings, clock)
 
-async def verify(client: InsiClient, claims: Iterable[Claim], language: str) -> list[dict[str, Any]]:
-    """Verify identities held, in lots; answers carry the caller's references and no trait."""
-    return [
-        {"reference": result.reference, **_outcome(result.outcome, language)}
-        async for result in client.verify_all(claims)
-    ]
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._neighbours.close()
+
+    async def search(self, tenant: Tenant, traits: Traits, attributes: Iterable[str], language: str) -> dict[str, Any]:
+        """Look one person up."""
+        return shown(await self._neighbours.insi(tenant).search(traits, attributes=attributes), language)
+
+    async def verify(self, tenant: Tenant, claims: Iterable[Claim], language: str) -> list[dict[str, Any]]:
+        """Verify identities held, in lots; answers carry the caller's references and no trait."""
+        return [
+            {"reference": result.reference, **_outcome(result.outcome, language)}
+            async for result in self._neighbours.insi(tenant).verify_all(claims)
+        ]

@@ -252,6 +252,11 @@ def test_special_months_and_absent_dates_do_not_alarm() -> None:
     )
 
 
+def test_a_time_of_birth_is_no_fault() -> None:
+    """CDA may carry the time; the date alone is judged."""
+    assert places(check(birth_date="1979-03-28T04:10:00+01:00")) == []
+
+
 def test_rules_have_two_languages_and_unique_codes() -> None:
     """Every rule says what is wrong, what to do and where it comes from."""
     assert len(RULES) == 27
