@@ -128,6 +128,7 @@ class Measure(_Data):
     imported: str | None = Field(default=None, alias="import")
     origin: str | None = None
     declared: str | None = None
+    label: str | None = Field(default=None, description="what is counted, in French, as a sentence says it")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Measure:
