@@ -65,7 +65,8 @@ def printed_pdf(
 
 
 def _level_1(root: etree._Element) -> tuple[str, bytes] | None:
-    from mappings.rendering.view_cda import NS, embedded_file
+    from mappings.rendering.cda_parts import NS
+    from mappings.rendering.view_cda import embedded_file
 
     text = root.find("h:component/h:nonXMLBody/h:text", NS)
     return embedded_file(text) if text is not None else None
@@ -155,7 +156,8 @@ def pdf_name_of_cda(data: bytes, *, folder: str | None = None) -> str:
 
     Raises :class:`mappings.rendering.view_cda.NotCda`, and what :func:`security.xml.parse` raises.
     """
-    from mappings.rendering.view_cda import NS, root_of
+    from mappings.rendering.cda_parts import NS
+    from mappings.rendering.view_cda import root_of
 
     root = root_of(data)
 
