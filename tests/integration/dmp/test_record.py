@@ -366,3 +366,17 @@ def test_staff_are_authorised_for_their_structure(bench: Bench):
             assert (await client.search(SearchFilters(), PATIENT, DOCTOR)).outcome.ok
 
     run(scenario())
+
+
+def test_the_direct_mode_feeds_and_reads(bench: Bench):
+    """With a professional's card both are open under one mode."""
+
+    async def scenario() -> None:
+        async with bench.client() as client:
+            prepared = client.prepare([a_patient_document("1.2.250.1.999.9.2.121")], DOCTOR)
+            assert (await client.submit(prepared, DOCTOR, mode=Mode.DIRECT)).ok
+            answer = await client.search(SearchFilters(), OPEN_PATIENT, DOCTOR, mode=Mode.DIRECT)
+            assert answer.outcome.ok
+            assert len(answer.objects.entries) == 2
+
+    run(scenario())
