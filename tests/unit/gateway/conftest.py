@@ -17,6 +17,7 @@ from gateway.store.migrate import upgrade
 from gateway.tenants import Tenant
 from gateway.vault import Vault
 from tests.support import documents
+from tests.support.postgres import fresh_database
 
 
 class HandClock:
@@ -45,12 +46,21 @@ def vault() -> Vault:
     return Vault(bytes(range(32)))
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database of each engine."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'store.db'}"
+        return
+    with fresh_database() as url:
+        yield url
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """A migrated SQLite store."""
-    url = f"sqlite:///{tmp_path / 'store.db'}"
-    upgrade(url)
-    one = Store(url)
+def store(database_url: str) -> Iterator[Store]:
+    """A migrated store, on each engine."""
+    upgrade(database_url)
+    one = Store(database_url)
     yield one
     one.close()
 
