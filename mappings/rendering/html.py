@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from mappings.document import ClinicalDocument
+from mappings.document import AnyDocument
 from mappings.rendering.images import ImageUnreadable, flattened
 from mappings.rendering.layout import Run
 from mappings.rendering.narrative import Block, Bullets, Grid, GridCell, Illustration, Paragraph
@@ -61,7 +61,7 @@ def bundle_html(bundle: dict[str, Any]) -> str:
     return view_html(view_of_bundle(bundle))
 
 
-def document_html(document: ClinicalDocument) -> str:
+def document_html(document: AnyDocument) -> str:
     """The page of a document of the hub model."""
     from mappings.rendering.view_document import view_of_document
 

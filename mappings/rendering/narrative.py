@@ -16,7 +16,18 @@ from lxml import etree
 
 from mappings.rendering.layout import Run
 
-__all__ = ["Block", "Bullets", "Grid", "GridCell", "Illustration", "Media", "Paragraph", "narrative_blocks", "words_of"]
+__all__ = [
+    "Block",
+    "Bullets",
+    "Grid",
+    "GridCell",
+    "Illustration",
+    "Media",
+    "Paragraph",
+    "Resolve",
+    "narrative_blocks",
+    "words_of",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from lxml import etree
 
-from mappings.document import ClinicalDocument
+from mappings.document import AnyDocument
 from mappings.document.prescription import Prescription
 from mappings.document.report import Report
 from mappings.document.summary import MedicalSummary
@@ -18,7 +18,7 @@ __all__ = ["cda_pdf", "embedded_pdf", "pdf_name", "pdf_name_of_cda", "printed_pd
 
 
 def render_pdf(
-    document: ClinicalDocument,
+    document: AnyDocument,
     *,
     created: datetime | None = None,
     payload_format: PayloadFormat = PayloadFormat.PROJECT_1,
@@ -49,7 +49,7 @@ def render_pdf(
 
 
 def printed_pdf(
-    document: ClinicalDocument,
+    document: AnyDocument,
     *,
     created: datetime | None = None,
     payload_format: PayloadFormat = PayloadFormat.PROJECT_1,

@@ -7,6 +7,7 @@ from typing import Any
 
 from mappings.document.dispensation import Dispensation
 from mappings.document.header import DocumentBase, Participant
+from mappings.document.other import OtherDocument
 from mappings.document.people import Organization, Patient, Professional
 from mappings.document.prescription import MedicationLine, Prescription
 from mappings.document.report import Report
@@ -194,6 +195,10 @@ def _sections(document: DocumentBase) -> Iterator[Section]:
         yield from _prescription(document)
     elif isinstance(document, Report):
         yield from _report(document)
+    elif isinstance(document, OtherDocument):
+        from mappings.rendering.view_other import other_sections
+
+        yield from other_sections(document)
 
 
 def _prescription(document: Prescription) -> Iterator[Section]:

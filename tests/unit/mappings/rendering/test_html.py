@@ -355,3 +355,34 @@ def test_each_kind_of_the_hub_has_a_page(kind: str) -> None:
         "summary": "Arachide",
     }
     assert expected[kind] in page.flat
+
+
+def test_any_other_structured_document_has_its_words_and_files() -> None:
+    """Markup as written, text by lines, images shown once, other files named, sub-sections in place."""
+    out = io.BytesIO()
+    Image.new("RGB", (3, 3)).save(out, "PNG")
+    picture = base64.b64encode(out.getvalue()).decode()
+    value = documents.report()
+    for name in ("mediaType", "content"):
+        del value[name]
+    value["kind"] = "other"
+    value["sections"] = [
+        {
+            "title": "Biochimie",
+            "markup": '<text xmlns="urn:hl7-org:v3"><table><tr><td>Glucose</td><td>5,2</td></tr></table>'
+            '<renderMultiMedia referencedObject="a1"/><script>alert(1)</script></text>',
+            "attachments": [
+                {"anchor": "a1", "mediaType": "image/png", "content": picture},
+                {"anchor": "a2", "mediaType": "application/pdf", "content": base64.b64encode(documents.PDF).decode()},
+            ],
+            "sections": [{"code": {"code": "1", "display": "Sous-partie", "system": "1.2.3"}, "text": "un\ndeux"}],
+        },
+        {"title": "Cassé", "markup": "<text>"},
+    ]
+    text = document_html(documents.load(value))
+    page = safe(text)
+    assert "<td>Glucose</td><td>5,2</td>" in text
+    assert text.count("<img") == 1
+    assert "[fichier joint : application/pdf" in page.flat
+    assert "<h3>Sous-partie</h3><p>un</p><p>deux</p>" in text
+    assert "[narratif illisible]" in page.flat
