@@ -17,7 +17,7 @@ from mappings.document.prescription import Motive
 from mappings.document.summary import Immunization, Result, ResultGroup, Treatment, Value
 from mappings.document.values import Code, Concept, Quantity
 
-__all__ = ["known_entries", "observation_code", "value"]
+__all__ = ["interval_words", "known_entries", "observation_code", "value"]
 
 _Element = etree._Element
 
@@ -144,7 +144,7 @@ def value(reader: Reader, element: _Element | None) -> Value | None:
     elif kind == "BL":
         fields["boolean"] = element.get("value") == "true"
     elif kind in ("IVL_PQ", "IVL_INT", "RTO", "RTO_PQ_PQ", "RTO_QTY_QTY"):
-        fields["text"] = _interval(element)
+        fields["text"] = interval_words(element)
     elif kind in ("TS", "IVL_TS"):
         fields["text"] = reader.moment(element) or reader.moment(first(element, "low"))
     else:
@@ -158,7 +158,7 @@ def _labelled(element: _Element) -> Concept | None:
     return Concept(text=label) if label else None
 
 
-def _interval(element: _Element) -> str | None:
+def interval_words(element: _Element) -> str | None:
     """An interval or a ratio in words: ``3,5 à 5 mmol/L``, ``1/64``."""
 
     def said(tag: str) -> str | None:

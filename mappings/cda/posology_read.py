@@ -16,7 +16,7 @@ from mappings.cda.posology_write import DEFERRED, MODES
 from mappings.document.medication import AfterEvent, Dosage, Every, Posology, PosologyMode
 from mappings.document.values import Code, Concept, Moment, Period, Quantity
 
-__all__ = ["dosage", "posology", "site"]
+__all__ = ["UNKNOWN_POSOLOGY", "column", "dosage", "posology", "site"]
 
 _Element = etree._Element
 
@@ -199,7 +199,7 @@ def dosage(reader: Reader, element: _Element, *, text: str | None = None, sequen
     return reader.make(Dosage, element, sequence=sequence, **fields)
 
 
-def _column(reader: Reader, anchor: str | None, heading: str) -> str | None:
+def column(reader: Reader, anchor: str | None, heading: str) -> str | None:
     """The cell of a table, in the row of a piece of narrative, under a heading that starts so.
 
     Official documents write the posology in words beside the medicine, and no entry refers to it.
@@ -240,7 +240,7 @@ def posology(reader: Reader, element: _Element, anchor: str | None) -> Posology:
     main = dosage(reader, element)
     text = _own_text(reader, element, anchor)
     if text is None and not steps and (main is None or (not main.timing and main.dose is None)):
-        text = _column(reader, anchor, "posologie")
+        text = column(reader, anchor, "posologie")
         if text is None and main is None:
             reader.finding(rules.UNUSABLE_VALUE, element)
             text = UNKNOWN_POSOLOGY
