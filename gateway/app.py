@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import structlog
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import __version__
@@ -58,6 +59,10 @@ class RequestFrame:
 
         try:
             await self._app(scope, receive, framed)
+        except Exception as exc:  # a fault of ours is answered here, once, and the connection stays usable
+            answer = errors.bug(Request(scope), exc)
+            if not status:
+                await answer(scope, receive, framed)
         finally:
             route = getattr(scope.get("route"), "path", "?")
             elapsed = time.perf_counter() - began

@@ -15,7 +15,7 @@ from gateway.api.access import language_of
 from gateway.problems import Busy, Problem, rule
 from gateway.store.engine import StoreUnavailable
 
-__all__ = ["install"]
+__all__ = ["bug", "install"]
 
 log = structlog.get_logger("passerelle.http")
 
@@ -89,16 +89,16 @@ def install(app: FastAPI) -> None:
         problem.detail = problem.title
         return _render(request, problem)
 
-    @app.exception_handler(Exception)
-    async def _bug(request: Request, exc: Exception) -> Response:
-        # The trace goes to the log, through redaction; never to the caller.
-        log.error("request.failed", error=type(exc).__name__, path=_route(request), exc_info=exc)
-        problem = Problem()
-        problem.detail = Text(
-            "La requête a échoué ; l'incident est tracé sous ce numéro.",
-            "The request failed; the incident is recorded under this number.",
-        )
-        return _render(request, problem)
+
+def bug(request: Request, exc: Exception) -> Response:
+    """The answer to a fault of ours: the trace goes to the log, through redaction; never to the caller."""
+    log.error("request.failed", error=type(exc).__name__, path=_route(request), exc_info=exc)
+    problem = Problem()
+    problem.detail = Text(
+        "La requête a échoué ; l'incident est tracé sous ce numéro.",
+        "The request failed; the incident is recorded under this number.",
+    )
+    return _render(request, problem)
 
 
 def _route(request: Request) -> str:
