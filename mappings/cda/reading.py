@@ -75,6 +75,5 @@ def _structured(reader: Reader, body: etree._Element, header: dict[str, Any]) ->
     if roots & SUMMARIES:
         from mappings.cda import summary
 
-        found: MedicalSummary = summary.read_body(reader, body, header)
-        return found
+        return summary.read_body(reader, body, header)
     return read_other(reader, body, header)

@@ -145,7 +145,7 @@ class LifestyleObservation(Part):
 
     id: UUID | None = None
     code: Code = Field(description="JDV_SocialHistoryCodes (72166-2 smoking status...).")
-    observed_at: Moment
+    observed_at: Moment | None = Field(None, description="Absent when not known.")
     value: Value
 
 
@@ -239,7 +239,7 @@ class FunctionalAssessment(Part):
 
     id: UUID | None = None
     code: Code
-    observed_at: Moment
+    observed_at: Moment | None = Field(None, description="Absent when not known.")
     value: Value
 
 
@@ -257,7 +257,7 @@ class PregnancyObservation(Part):
 
     id: UUID | None = None
     code: Code
-    observed_at: Moment
+    observed_at: Moment | None = Field(None, description="Absent when not known.")
     value: Value
 
 
