@@ -7,6 +7,7 @@ unresolved node, and the text would silently vanish from a clinical document. Pr
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,6 +36,7 @@ CDA_LIMITS = XmlLimits(max_bytes=5 * 1024 * 1024)
 
 _MAX_DECLARATION = 512
 _SPACES = (b" ", b"\t", b"\r", b"\n")
+_XML_ATTRIBUTE = "{http://www.w3.org/XML/1998/namespace}"
 _ENCODING = re.compile(rb"""encoding[ \t\r\n]*=[ \t\r\n]*["']([^"']*)["']""")
 # Single-byte encodings stay readable, for old senders; whatever could hide a "<" from the checks below is refused.
 _ENCODINGS = {"utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "us-ascii", "ascii": "us-ascii"}
@@ -185,5 +187,20 @@ def serialize(root: etree._Element, *, declaration: bool = True) -> bytes:
 
 
 def canonical(root: etree._Element, *, exclusive: bool = False, with_comments: bool = True) -> bytes:
-    """Canonicalise an element in its place (C14N 1.0, or exclusive C14N)."""
-    return etree.tostring(root, method="c14n", exclusive=exclusive, with_comments=with_comments)
+    """Canonicalise an element in its place (C14N 1.0, or exclusive C14N); a root, with what surrounds it.
+
+    lxml hands libxml2 a stand-in document for anything but a whole tree, and the default namespace is then lost two
+    levels down (``xmlns=""``, seen with libxml2 2.14): so only whole trees are canonicalised here, and an element inside
+    one is first made the root of its own, with the namespaces and ``xml:`` attributes it inherits (C14N 1.0, 2.4).
+    """
+    tree = root.getroottree()
+    if tree.getroot() is not root:
+        alone = etree.Element(root.tag, nsmap=root.nsmap)
+        for ancestor in (*reversed(list(root.iterancestors())), root):
+            for name, value in ancestor.attrib.items():
+                if ancestor is root or (not exclusive and name.startswith(_XML_ATTRIBUTE)):
+                    alone.set(name, value)
+        alone.text = root.text
+        alone.extend(copy.deepcopy(child) for child in root)
+        tree = alone.getroottree()
+    return etree.tostring(tree, method="c14n", exclusive=exclusive, with_comments=with_comments)

@@ -126,8 +126,6 @@ class MailCourier(CourierBase):
     async def _pdf(self, load: Load, cda: bytes) -> bytes | None:
         """The PDF beside the archive (ECO.2.1.1); a level-1 document embeds its own."""
         document = load.document
-        if document.kind == "report" and document.pdf:
-            return None
         if document.pdf:
             return await self.read_blob(document.tenant_id, document.pdf)
         from mappings.rendering.pdf import cda_pdf

@@ -302,3 +302,19 @@ def test_our_stylesheets_reach_no_file(tmp_path: Path) -> None:
     assert transform(parse(b"<a>ok</a>")).getroot().text == "ok"
     with pytest.raises(etree.XSLTApplyError):
         transform(parse(f'<a read="file://{tmp_path}/other.xml"/>'.encode()))
+
+
+@pytest.mark.parametrize("before", [b"", b"<?pi x?>", b"<!-- c -->"])
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_canonical_form_keeps_the_default_namespace_at_every_depth(before: bytes, exclusive: bool) -> None:
+    """A root or an inner element, with or without a prologue: no element falls out of its namespace."""
+    root = parse(before + b'<a xmlns="urn:a" xmlns:p="urn:p" xml:lang="fr"><b p:q="1"><c><d><p:e/></d></c></b></a>')
+    whole = canonical(root, exclusive=exclusive)
+    inner = canonical(root[0], exclusive=exclusive)
+    for data in (whole, inner):
+        assert b'xmlns=""' not in data
+        assert parse(data).find(".//{urn:a}d") is not None
+    assert canonical(parse(whole), exclusive=exclusive) == whole
+    if not exclusive:
+        assert inner.startswith(b'<b xmlns="urn:a" xmlns:p="urn:p" xml:lang="fr" p:q="1">')
+    assert before in whole
