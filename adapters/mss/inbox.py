@@ -1,0 +1,125 @@
+"""Empty a mailbox: read each mail, hand it over, tell its sender, then put it away, in that order and never another.
+
+What is handed over is kept by the caller before anything is answered; a mail whose handling fails is found again at the
+next round, and an answer sent twice bears the same Message-ID.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Container
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from adapters.mss.disposition import Answer, build_disposition
+from adapters.mss.imap import Fetched, Mailbox, Position
+from adapters.mss.message import OutgoingMail
+from adapters.mss.outcomes import Kind
+from adapters.mss.receive import MailKind, Received, integration_code, receive
+from adapters.mss.rules import MailRefused, rule
+
+__all__ = ["Folders", "Handled", "Handler", "Inbox", "Seen"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folders:
+    """Where mails go once handled, so that the mailbox stays tidy."""
+
+    processed: str = "Traites"
+    rejected: str = "Rejetes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handled:
+    """What the caller did with a mail, and what its sender is told."""
+
+    answer: bool = True  #: a disposition notice is sent when it was asked for
+    error_code: str = ""  #: of the table of integration errors; empty when it was filed or kept for a person
+    label: str = ""  #: what went wrong, without any trait
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A mail as it is handed over."""
+
+    fetched: Fetched
+    received: Received
+    key: str  #: Message-ID and hash of the archive: the same mail twice has the same key
+
+
+Handler = Callable[[Seen], Awaitable[Handled]]
+
+
+class Submitter(Protocol):
+    """Whatever hands a mail to the operator."""
+
+    async def send(self, mail: OutgoingMail) -> object: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Inbox:
+    """Reads one mailbox for one tenant."""
+
+    mailbox: Mailbox
+    address: str  #: the mailbox's own address: From of the notices
+    submit: Callable[[OutgoingMail], Awaitable[Kind]]
+    clock: Callable[[], datetime]
+    reporting_ua: str
+    white_list: Container[str] | None = None
+    folders: Folders = field(default_factory=Folders)
+    accept_rooted_uri: bool = False
+
+    async def round(self, after: Position, handle: Handler, *, limit: int = 50) -> Position:
+        """Handle what follows a position; give the new one.
+
+        Stops at the first mail whose handling raises, and lets the exception out with everything before it settled.
+        Raises :class:`adapters.mss.imap.ImapFailed` when the mailbox cannot be read.
+        """
+        position = after
+        for fetched in await self.mailbox.fetch(after, limit=limit):
+            seen = self._read(fetched)
+            handled = await handle(seen)
+            if handled.answer:
+                await self._answer(seen, handled)
+            refused = bool(handled.error_code) or not seen.received.accepted
+            folder = self.folders.rejected if refused else self.folders.processed
+            await self.mailbox.settle(fetched, folder=folder)
+            position = fetched.position
+        return position
+
+    def _read(self, fetched: Fetched) -> Seen:
+        if fetched.data is None:
+            found = f"{fetched.size} octets"
+            received = Received(kind=MailKind.MESSAGE, message_id="", reasons=(rule("MSS-MIME-002", found=found),))
+            return Seen(fetched=fetched, received=received, key=f"{fetched.uid_validity}:{fetched.uid}")
+        try:
+            received = receive(fetched.data, white_list=self.white_list, accept_rooted_uri=self.accept_rooted_uri)
+        except MailRefused as refused:
+            received = Received(kind=MailKind.MESSAGE, message_id="", reasons=refused.findings)
+        content = received.package.sha256 if received.package is not None else hashlib.sha256(fetched.data).hexdigest()
+        return Seen(fetched=fetched, received=received, key=f"{received.message_id}:{content}")
+
+    async def _answer(self, seen: Seen, handled: Handled) -> None:
+        received, data = seen.received, seen.fetched.data
+        if received.receipt_to is None or data is None:
+            return
+        code = handled.error_code or integration_code(received.reasons)
+        # Derived from the mail answered: an answer sent again is the same answer.
+        number = hashlib.sha256(f"{self.address}:{seen.key}:{code}".encode()).hexdigest()[:32]
+        answer = Answer(
+            mailbox=self.address,
+            recipient=self.address,
+            message_id=f"<mdn.{number}@{self.address.rpartition('@')[2]}>",
+            date=self.clock(),
+            reporting_ua=self.reporting_ua,
+            error_code=code,
+            label=handled.label,
+        )
+        notice = build_disposition(data, answer, mail=received.mail, whole=received.accepted)
+        if notice is not None and await self.submit(notice) in (Kind.RETRY, Kind.OPERATOR):
+            raise NoticeDelayed(notice.message_id)
+
+
+class NoticeDelayed(Exception):
+    """The disposition notice could not be handed over yet; the mail stays in the mailbox and is seen again."""
