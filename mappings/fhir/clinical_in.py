@@ -77,6 +77,9 @@ _TYPE_WORDS: Final = {
 }
 
 
+_DISEASE: Final = Code(code="64572001", system=SNOMED, display="maladie", system_name=system_name(SNOMED))
+
+
 def absence_code(value: Any) -> str | None:
     """The IPS code for "none known" or "no information" in a CodeableConcept."""
     found = value.get("coding") if type(value) is dict else None
@@ -308,7 +311,7 @@ def family(source: Source, node: Node) -> FamilyMember:
         found.append(
             source.attempt(
                 lambda key=key, what=what, start=start: FamilyCondition(  # type: ignore[misc]
-                    id=uuid_of(key) if isinstance(key, str) else None, concept=what, onset=start
+                    id=uuid_of(key) if isinstance(key, str) else None, category=_DISEASE, concept=what, onset=start
                 ),
                 item,
             )

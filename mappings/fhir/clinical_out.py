@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from conformance.verdict import Text
 from mappings.document.medication import Medication
 from mappings.document.prescription import Motive
 from mappings.document.summary import Allergy, FamilyMember, Immunization, Problem, Procedure, Treatment, UsedDevice
@@ -93,14 +92,6 @@ _STATUS_OF_ACT: Final = {
     "aborted": "stopped",
     "cancelled": "not-done",
 }
-_ENDED_ACTIVE = Text(
-    "Un problème déclaré actif ne peut pas avoir de date de fin en FHIR (con-4) : elle reste dans une note.",
-    "A problem said to be active cannot have an end in FHIR (con-4): it stays in a note.",
-)
-_FAMILY_CATEGORY = Text(
-    "FHIR n'a pas de place pour la nature de la maladie d'un parent.",
-    "FHIR has no place for the kind of a relative's disease.",
-)
 
 
 def status_tag(status: str, usual: str) -> list[Json]:
@@ -152,7 +143,6 @@ def condition(out: BundleOut, place: str, value: Problem, *, past: bool) -> Json
             sent["abatementDateTime"] = date_time(value.period.end)
         else:
             notes.append(END_NOTE + date_time(value.period.end))
-            out.log.text_only(f"{place}/period/end", "Condition.abatement", _ENDED_ACTIVE, clinical=True)
     if value.health_status is not None:
         sent["stage"] = [{"summary": code_concept(value.health_status)}]
     if notes:
@@ -250,8 +240,6 @@ def family(out: BundleOut, place: str, value: FamilyMember) -> Json:
         seen: Json = {"id": out.business_id(disease.id, at)["value"][9:], "code": concept(disease.concept)}
         if disease.onset:
             seen["onsetPeriod"] = {"start": date_time(disease.onset)}
-        if disease.category.code != "64572001":
-            out.log.lost(f"{at}/category", "FamilyMemberHistory.condition", _FAMILY_CATEGORY)
         conditions.append(seen)
     sent["condition"] = conditions
     out.log.carried(place, "FamilyMemberHistory")
@@ -263,8 +251,6 @@ def treatment(out: BundleOut, place: str, value: Treatment, known: dict[object, 
     reference = out.add("MedicationStatement", place, _tagged(mode_tags(value.posology)), "medication-statement")
     resource: Json = out.entries[-1]["resource"]
     dosages, extensions = posology(
-        out,
-        f"{place}/posology",
         value.posology,
         value.medication,
         rendered="rendered-statement",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from conformance.verdict import Text
 from mappings.document.dispensation import Dispensation, DispensedLine
 from mappings.fhir.bundle_out import BundleOut
 from mappings.fhir.dosage_out import mode_tags, posology
@@ -27,10 +26,6 @@ COMPLETENESS: Final = {
     "RFC": "Délivrance suivante complète",
     "RFP": "Délivrance suivante partielle",
 }
-_REFUSED = Text(
-    "Une ligne non délivrée n'entre pas dans le document de dispensation : c'est un évènement de la passerelle.",
-    "A line not dispensed has no place in the dispensation document: it is an event of the gateway.",
-)
 
 
 def prescription_order(out: BundleOut, document: Dispensation) -> list[Json]:
@@ -62,9 +57,7 @@ def _line(out: BundleOut, place: str, document: Dispensation, line: DispensedLin
     resource: Json = out.entries[-1]["resource"]
     dosages: list[Json] = []
     if changed is not None:
-        dosages, extensions = posology(
-            out, f"{place}/changedPosology", changed, line.medication, rendered="rendered-dispense"
-        )
+        dosages, extensions = posology(changed, line.medication, rendered="rendered-dispense")
         if extensions:
             resource["extension"] = extensions
     resource["identifier"] = [out.business_id(line.id, place)]
@@ -112,7 +105,5 @@ def dispensation_sections(out: BundleOut, document: Dispensation, pharmacist: Js
         changed = sentence(line.changed_posology, line.medication) if line.changed_posology else ""
         notes = " ".join(t for t in (made, line.patient_instruction, line.note) if t)
         rows.append((line.medication.label, given, COMPLETENESS[line.completeness], changed, notes))
-    for i in range(len(document.refused)):
-        out.log.lost(f"/refused/{i}", "MedicationDispense declined", _REFUSED)
     titles = ("Médicament délivré", "Quantité", "Délivrance", "Posologie modifiée", "Remarques")
     return [loinc_section("60590-7", "Dispensation de médicaments", narrative(table(titles, rows)), entries)]

@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from conformance.verdict import Text
 from mappings.document.medication import AfterEvent, Dosage, Every, Medication, Posology, PosologyMode, Timing
 from mappings.document.values import QuantityRange
-from mappings.fhir.bundle_out import BundleOut
 from mappings.fhir.names import URI_SYSTEM
 from mappings.fhir.values_out import (
     Json,
@@ -29,7 +27,16 @@ from mappings.fhir.values_out import (
 )
 from mappings.rendering.posology import sentence
 
-__all__ = ["MODES", "TIME_UNITS", "mode_tags", "offset_minutes", "posology", "timing_groups", "written_timing"]
+__all__ = [
+    "EVENTS",
+    "MODES",
+    "TIME_UNITS",
+    "mode_tags",
+    "offset_minutes",
+    "posology",
+    "timing_groups",
+    "written_timings",
+]
 
 #: CDA templateId of each dosing mode (CI-SIS eP-MED-DM 4.1).
 MODES: Final = {
@@ -43,17 +50,10 @@ DEFERRED: Final = "1.3.6.1.4.1.19376.1.5.3.1.4.21"
 #: Units of time that FHIR knows (R4 UnitsOfTime) in minutes where that is exact.
 TIME_UNITS: Final = frozenset({"s", "min", "h", "d", "wk", "mo", "a"})
 _MINUTES: Final = {"min": 1, "h": 60, "d": 1440, "wk": 10080}
+#: EventTiming of R4 among the events of a CI-SIS posology: none for "between meals" (IC...).
+EVENTS: Final = frozenset({"AC", "ACD", "ACM", "ACV", "C", "CD", "CM", "CV", "HS", "PC", "PCD", "PCM", "PCV", "WAKE"})
 #: tim-9: no offset with "at a meal".
 _NO_OFFSET: Final = frozenset({"C", "CM", "CD", "CV"})
-
-_NO_PERIOD = Text(
-    "Cette fréquence n'a pas d'unité de temps connue de FHIR : elle reste dans le texte.",
-    "This frequency has no unit of time that FHIR knows: it stays in words.",
-)
-_NO_DELAY = Text(
-    "FHIR n'admet pas ce délai avec cet évènement (minutes entières, hors « au repas ») : il reste dans le texte.",
-    "FHIR does not admit this offset with this event (whole minutes, not at a meal): it stays in words.",
-)
 
 
 def mode_tags(value: Posology) -> list[Json]:
@@ -82,9 +82,16 @@ def written_timing(value: Timing) -> Timing | None:
         if interval is None or (interval.unit in TIME_UNITS and interval.value > 0):
             return value
         return value.model_copy(update={"period": None}) if value.at else None
+    if value.event not in EVENTS:
+        return None
     if value.offset is not None and offset_minutes(value) is None:
         return value.model_copy(update={"offset": None})
     return value
+
+
+def written_timings(values: tuple[Timing, ...]) -> tuple[Timing, ...]:
+    """The timings of an instruction that FHIR can say, as it says them."""
+    return tuple(kept for value in values if (kept := written_timing(value)) is not None)
 
 
 def timing_groups(values: tuple[Timing, ...]) -> Iterator[list[Timing]]:
@@ -135,7 +142,7 @@ def _amount(value: QuantityRange, name: str, *, ranges: bool) -> Json:
     return {f"{name}Quantity": quantity(value.low)}
 
 
-def _dosages(out: BundleOut, place: str, value: Dosage, stem: str, *, ranges: bool, keep_id: bool) -> list[Json]:
+def _dosages(value: Dosage, stem: str, *, ranges: bool, keep_id: bool) -> list[Json]:
     """The Dosages of one instruction: one, or one for each group of timings."""
     bounds: Json = {}
     if value.period is not None and (extent := period(value.period)):
@@ -159,15 +166,7 @@ def _dosages(out: BundleOut, place: str, value: Dosage, stem: str, *, ranges: bo
     if value.maximum is not None:
         body["maxDosePerPeriod"] = ratio(value.maximum)
 
-    kept: list[Timing] = []
-    for i, timing in enumerate(value.timing):
-        written = written_timing(timing)
-        if written is not timing and written != timing:
-            reason = _NO_PERIOD if isinstance(timing, Every) else _NO_DELAY
-            out.log.text_only(f"{place}/timing/{i}", "timing.repeat", reason, clinical=True)
-        if written is not None:
-            kept.append(written)
-    groups = list(timing_groups(tuple(kept)))
+    groups = list(timing_groups(written_timings(value.timing)))
     timings = [_timing(group, bounds) for group in groups] or [{"repeat": bounds} if bounds else {}]
 
     made = []
@@ -184,8 +183,6 @@ def _dosages(out: BundleOut, place: str, value: Dosage, stem: str, *, ranges: bo
 
 
 def posology(
-    out: BundleOut,
-    place: str,
     value: Posology,
     medication: Medication,
     *,
@@ -203,9 +200,9 @@ def posology(
     extensions: list[Json] = []
     several = value.mode is not PosologyMode.NORMAL
     if value.dosage is not None:
-        dosages += _dosages(out, f"{place}/dosage", value.dosage, "main", ranges=ranges, keep_id=several)
+        dosages += _dosages(value.dosage, "main", ranges=ranges, keep_id=several)
     for i, step in enumerate(value.steps):
-        dosages += _dosages(out, f"{place}/steps/{i}", step, f"step{i + 1}", ranges=ranges, keep_id=True)
+        dosages += _dosages(step, f"step{i + 1}", ranges=ranges, keep_id=True)
     if not dosages:
         dosages = [{}]
     first = dosages[0]

@@ -26,7 +26,7 @@ from mappings.fhir.names import IDENTIFIERS, oid_of
 from mappings.fhir.node import Node
 from mappings.fhir.people_in import People
 from mappings.fhir.source import Source, refuse
-from mappings.fhir.values_in import address, code, codings, first_code, identifier, moment, period
+from mappings.fhir.values_in import address, code, codings, first_code, identifier, is_absent, moment, period
 from mappings.xds.vocabulary import visibility_code
 
 __all__ = ["Header", "read_header"]
@@ -413,6 +413,8 @@ def _encounter(source: Source, header: Header, node: Node) -> tuple[Encounter, A
         else:
             participants.append((symbol or "PART", professional))
     when = period(node, "period")
+    if when is None and is_absent(node.value.get("period")) is not None:
+        when = Period()  # said to be unknown, which is not the same as left out
     ending = node.node("hospitalization")
     disposition = first_code(ending, "dischargeDisposition") if ending is not None else None
     facility, name, where = _location(source, node)
@@ -506,7 +508,7 @@ def _act(source: Source, header: Header, event: Node, fallback: Any, visit: Any,
         value = identifier(given) if given is not None else None
         if value is None:
             continue
-        if value.root == _PRESCRIPTION and header.number is None:
+        if principal and value.root == _PRESCRIPTION and header.number is None:
             header.number = value.extension
         elif key is None:
             key = value

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from conformance.verdict import Text
-from mappings.document.header import Act, DocumentBase, Encounter, Participant, Recipient
-from mappings.document.people import Author, Professional
+from mappings.document.header import Act, DocumentBase, Encounter, Order, Participant, Recipient
+from mappings.document.people import Author, Organization, Professional
 from mappings.document.values import Code
 from mappings.fhir.bundle_out import BundleOut
 from mappings.fhir.errors import Unwritable
@@ -33,10 +33,6 @@ ACT_CLASS: Final = "2.16.840.1.113883.5.6"
 CLASS_SCHEME: Final = "1.2.250.1.213.1.1.4.1"
 VISIBILITY: Final = "1.2.250.1.213.1.1.4.13"
 LABELS: Final = {"ENT": "Opérateur de saisie", "INF": "Informateur", "PRCP": "Destinataire"}
-_VERSION_OF_REPLACED = Text(
-    "FHIR R4 n'a pas de place pour le numéro de la version remplacée.",
-    "FHIR R4 has no place for the number of the replaced version.",
-)
 
 
 def legal_of(document: DocumentBase) -> tuple[Professional, str] | None:
@@ -47,7 +43,7 @@ def legal_of(document: DocumentBase) -> tuple[Professional, str] | None:
     return (first, document.created_at) if first else None
 
 
-def custodian_of(document: DocumentBase) -> Any:
+def custodian_of(document: DocumentBase) -> Organization | None:
     """Who keeps the original: what the document says, else the structure of its first author that has one."""
     if document.custodian is not None:
         return document.custodian
@@ -156,12 +152,12 @@ def _encounter(out: BundleOut, value: Encounter, performer: Professional | None)
     resource = out.entries[-1]["resource"]
     where_to = out.add("Location", "/encounter/facility", location, "location")
     participants = []
+    if performer is not None:
+        participants.append(("PRF", role(out, "/acts/0/performer", performer)))
     if value.responsible is not None:
         participants.append(("PPRF", role(out, "/encounter/responsible", value.responsible)))
     for i, (kind, professional) in enumerate(value.participants):
         participants.append((kind, role(out, f"/encounter/participants/{i}", professional)))
-    if performer is not None:
-        participants.append(("PRF", role(out, "/acts/0/performer", performer)))
     if participants:
         resource["participant"] = [
             {"type": [typed(uri_of(PARTICIPATION), kind)], "individual": who} for kind, who in participants
@@ -234,8 +230,6 @@ def composition(
         target = {"type": typed(SYSTEMS["v2-0203"], "VN"), **identifier(document.replaces.id)}
         resource["relatesTo"] = [{"code": "replaces", "targetIdentifier": target}]
         out.log.carried("/replaces", "Composition.relatesTo")
-        if document.replaces.version_number is not None:
-            out.log.lost("/replaces/versionNumber", "relatedDocument/versionNumber", _VERSION_OF_REPLACED)
     resource["event"] = [_event(out, f"/acts/{i}", act, principal=i == 0) for i, act in enumerate(document.acts)]
     for i in range(len(document.acts)):
         out.log.carried(f"/acts/{i}", "Composition.event")
@@ -310,7 +304,7 @@ def _header_extensions(out: BundleOut, document: DocumentBase, header: list[Json
         out.log.carried(place, "event-basedOn")
 
 
-def order_request(out: BundleOut, place: str, order: Any) -> Json:
+def order_request(out: BundleOut, place: str, order: Order) -> Json:
     """The ServiceRequest that stands for a request answered by the document."""
     identifiers = [identifier(order.id)]
     if order.accession_number is not None:

@@ -18,7 +18,8 @@ _FORBIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\u
 
 
 def _text(value: str) -> str:
-    return escape(_FORBIDDEN.sub("\ufffd", value), quote=True)
+    # A carriage return alone would be read back as a line feed (XML 1.0, 2.11).
+    return escape(_FORBIDDEN.sub("\ufffd", value), quote=True).replace("\r", "&#13;")
 
 
 def paragraphs(words: str) -> str:

@@ -18,7 +18,7 @@ from mappings.document.people import (
     Sex,
 )
 from mappings.document.values import Address, Code, Telecom
-from mappings.fhir.names import SYSTEMS
+from mappings.fhir.names import SYSTEMS, system_name
 from mappings.fhir.node import Node
 from mappings.fhir.people_out import ATTRIBUTES, FUNCTION, INS_BY_AUTHORITY, PROFESSION, ROLE_CLASS
 from mappings.fhir.source import Source, refuse
@@ -420,7 +420,7 @@ class People:
             special = special or made.pop("_savoir", None)
             whole = f"G15_{profession}/{special}" if special else f"G15_{profession}"
             made["specialty"] = Code(
-                code=whole, system=PROFESSION, display=display, system_name="Professions et spécialités (JDV_J01)"
+                code=whole, system=PROFESSION, display=display, system_name=system_name(PROFESSION)
             )
         elif other is not None:
             made["specialty"] = other

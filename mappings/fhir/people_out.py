@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from conformance.verdict import Text
 from mappings.document.people import (
     Device,
     Identifier,
@@ -58,17 +57,6 @@ ATTRIBUTES: Final = {"homonyme": "HOMA", "douteux": "DOUT", "fictif": "FICT"}
 ROLE_CLASS: Final = "2.16.840.1.113883.5.110"
 PROFESSION: Final = "1.2.250.1.213.1.1.4.5"
 _DOCTOR: Final = re.compile(r"G15_([0-9]+)(?:/(SM[0-9]+))?\Z")
-
-_INS_HELD_BACK = Text(
-    "Le matricule INS ne part que si l'identité est qualifiée.", "The INS leaves only with a qualified identity."
-)
-_ONE_ADDRESS = Text(
-    "Un contact du patient n'a qu'une adresse en FHIR.", "A contact of the patient has one address in FHIR."
-)
-
-
-def _texts(*values: str | None) -> list[str]:
-    return [v for v in values if v]
 
 
 def _contact(out: Json, addresses: tuple[Address, ...], telecoms: tuple[Telecom, ...]) -> None:
@@ -143,19 +131,16 @@ def patient(out: BundleOut, value: Patient) -> Json:
     identifiers = []
     ins, row = value.ins, INS_BY_AUTHORITY.get(value.ins.authority) if value.ins else None
     profile = "patient"
-    if ins is not None:
-        if row is not None and value.qualified:
-            profile = "patient-ins"
-            identifiers.append(
-                {
-                    "use": row["use"],
-                    "type": typed(SYSTEMS["identifier-type"], row["type"]),
-                    "system": row["system"],
-                    "value": ins.value,
-                }
-            )
-        else:
-            out.log.lost("/patient/ins", "Patient.identifier INS", _INS_HELD_BACK)
+    if ins is not None and row is not None and value.qualified:
+        profile = "patient-ins"
+        identifiers.append(
+            {
+                "use": row["use"],
+                "type": typed(SYSTEMS["identifier-type"], row["type"]),
+                "system": row["system"],
+                "value": ins.value,
+            }
+        )
     identifiers.extend(map(_local, value.identifiers))
     if identifiers:
         sent["identifier"] = identifiers
@@ -179,7 +164,7 @@ def patient(out: BundleOut, value: Patient) -> Json:
         sent["multipleBirthInteger"] = value.multiple_birth_order
     _contact(sent, value.addresses, value.telecoms)
     if value.guardian is not None:
-        sent["contact"] = [_guardian(out, value.guardian)]
+        sent["contact"] = [_guardian(value.guardian)]
     out.log.carried("/patient", "Patient")
     return out.add("Patient", "/patient", sent, profile)
 
@@ -191,7 +176,7 @@ def _relationship(value: RelatedPerson) -> list[Json]:
     return out
 
 
-def _guardian(out: BundleOut, value: RelatedPerson) -> Json:
+def _guardian(value: RelatedPerson) -> Json:
     relationship = _relationship(value)
     if value.relation_class != "GUARD":
         relationship.insert(0, typed(uri_of(ROLE_CLASS), "GUARD"))
@@ -201,8 +186,6 @@ def _guardian(out: BundleOut, value: RelatedPerson) -> Json:
     written = [a for a in map(address, value.addresses) if a]
     if written:
         sent["address"] = written[0]
-    if len(written) > 1:
-        out.log.lost("/patient/guardian/addresses/1", "Patient.contact.address", _ONE_ADDRESS)
     return sent
 
 

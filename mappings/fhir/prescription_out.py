@@ -5,7 +5,6 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import Final
 
-from conformance.verdict import Text
 from mappings.document.prescription import DeviceLine, LineMarks, MedicationLine, Motive, Prescription, Substitution
 from mappings.fhir.bundle_out import BundleOut
 from mappings.fhir.dosage_out import mode_tags, posology
@@ -49,10 +48,6 @@ MARKS: Final = {
 }
 #: Pregnancy status 11449-6: pregnant, not pregnant.
 PREGNANT: Final = {True: ("77386006", "Enceinte"), False: ("60001007", "Non enceinte")}
-_RENTAL = Text(
-    "La durée de location n'a pas de place dans un DeviceRequest : elle reste dans une note.",
-    "The rental time has no place in a DeviceRequest: it stays in a note.",
-)
 
 
 def renewals_note(renewals: int) -> str:
@@ -125,8 +120,6 @@ def _medication_line(
     if line.marks.off_label_reason:
         off_label.append({"url": "reason", "valueCodeableConcept": {"text": line.marks.off_label_reason}})
     dosages, extensions = posology(
-        out,
-        f"{place}/posology",
         line.posology,
         line.medication,
         rendered="rendered-request",
@@ -203,7 +196,6 @@ def _device_line(out: BundleOut, place: str, document: Prescription, line: Devic
         notes.append(renewals_note(line.renewals))
     if line.rental_duration is not None:
         notes.append(rental_note(format(line.rental_duration.value, "f"), line.rental_duration.unit))
-        out.log.text_only(f"{place}/rentalDuration", "DeviceRequest.note", _RENTAL)
     if line.text:
         notes.append(line.text)
     if notes:
@@ -280,7 +272,7 @@ def _row(line: MedicationLine) -> tuple[str, str, str, str, str]:
 def prescription_sections(out: BundleOut, document: Prescription, prescriber: Json) -> list[Json]:
     """The sections of a prescription: 2D code, medicines, devices, comment, measures, pregnancy, printed copy."""
     sections = []
-    if document.code_image is not None:
+    if document.code_image:
         content = {"contentType": "image/png", "data": b64encode(document.code_image).decode("ascii")}
         media = out.add(
             "Media",
@@ -321,6 +313,6 @@ def prescription_sections(out: BundleOut, document: Prescription, prescriber: Js
     if document.pregnant is not None:
         text = narrative(paragraphs(PREGNANT[document.pregnant][1]))
         sections.append(loinc_section("10162-6", "Grossesse", text, [_pregnancy(out, document.pregnant)]))
-    if document.pdf is not None:
+    if document.pdf:
         sections.append(copy_section(out, document, document.pdf))
     return sections

@@ -228,7 +228,7 @@ def summary_sections(out: BundleOut, document: MedicalSummary) -> list[Json]:
                 sections.append(loinc_section(code, title, empty) | {"emptyReason": _reason("unavailable")})
             continue
         sections.append(_section(out, member, value, past if has_past else None, writers.get(member), known))
-    if document.pdf is not None:
+    if document.pdf:
         sections.append(copy_section(out, document, document.pdf))
     return sections
 

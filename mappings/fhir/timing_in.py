@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from mappings.document.medication import AfterEvent, Every, Timing
 from mappings.document.values import Moment, Period, Quantity
-from mappings.fhir.dosage_out import TIME_UNITS
+from mappings.fhir.dosage_out import EVENTS, TIME_UNITS
 from mappings.fhir.node import Node
 from mappings.fhir.timing_words import clock_words, days_words, frequency_words, time_words, when_words
 from mappings.fhir.values_in import period, quantity
@@ -25,10 +25,7 @@ __all__ = ["ReadTiming", "read_timing"]
 
 _PARIS: Final = ZoneInfo("Europe/Paris")
 #: TimingEvent of CDA among the EventTiming of R4.
-_EVENTS: Final = frozenset(
-    {"AC", "ACD", "ACM", "ACV", "C", "CD", "CM", "CV", "HS", "PC", "PCD", "PCM", "PCV", "WAKE"}
-    | {"IC", "ICD", "ICM", "ICV"}
-)
+_EVENTS: Final = EVENTS | {"IC", "ICD", "ICM", "ICV"}
 _CLOCK: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?(\.\d+)?\Z")
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from decimal import Decimal
 from typing import Any, Final
+
+import orjson
 
 from mappings.document.people import Identifier
 from mappings.document.values import (
@@ -19,6 +22,7 @@ from mappings.document.values import (
     Telecom,
 )
 from mappings.fhir.names import EXTENSIONS, IDENTIFIERS, SYSTEMS, UCUM, URI_SYSTEM, uri_of
+from mappings.rendering.words import table
 
 __all__ = [
     "Json",
@@ -34,10 +38,11 @@ __all__ = [
     "national_identifiers",
     "number",
     "period",
+    "plain_spaces",
     "quantity",
     "quantity_range",
     "ratio",
-    "simple_quantity",
+    "spell",
     "telecom",
     "typed",
     "uuid_identifier",
@@ -59,6 +64,33 @@ _TELECOM_USE: Final = {
 }
 _SCHEMES: Final = {"tel": "phone", "fax": "fax", "mailto": "email"}
 _IDENTIFIER_TYPE: Final = SYSTEMS["identifier-type"]
+
+
+# R4 string: [ \r\n\t\S]+, hence no no-break, thin or line-separating space, no vertical tab.
+_SPACES: Final = re.compile("[\x0b\x0c\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
+_SPACE_BYTES: Final = re.compile(
+    rb"\\u000b|\\f|\xc2[\x85\xa0]|\xe1\x9a\x80|\xe2\x80[\x80-\x8a\xa8\xa9\xaf]|\xe2\x81\x9f|\xe3\x80\x80"
+)
+
+
+def plain_spaces(text: str) -> str:
+    """A text with plain spaces only, as an R4 string wants them."""
+    return _SPACES.sub(" ", text)
+
+
+def spell(value: Any) -> Any:
+    """A value with plain spaces in every text; the value itself, unwalked, when it has no other."""
+    return _spelled(value) if _SPACE_BYTES.search(orjson.dumps(value)) else value
+
+
+def _spelled(value: Any) -> Any:
+    if type(value) is str:
+        return _SPACES.sub(" ", value)
+    if type(value) is dict:
+        return {key: _spelled(item) for key, item in value.items()}
+    if type(value) is list:
+        return [_spelled(item) for item in value]
+    return value
 
 
 def extension(name: str, **value: Any) -> Json:
@@ -113,9 +145,21 @@ def number(value: Decimal) -> int | float:
     return whole if whole == value else float(value)
 
 
+@functools.cache
+def _known_annotations() -> dict[str, str]:
+    """French words of units that are only words in UCUM too: ``comprimé`` is ``{tablet}``."""
+    known: dict[str, str] = {}
+    for unit, (one, many) in table()["words"].items():
+        if unit.startswith("{"):
+            known.setdefault(one, unit)
+            known.setdefault(many, unit)
+    return known
+
+
 def annotation(words: str) -> str:
-    """The UCUM annotation that stands for a unit known in words: ``comprimé`` gives ``{comprimé}``."""
-    return "{" + re.sub(r"[\s{}]+", "_", words.strip()) + "}"
+    """The UCUM annotation for a unit known in words: that of CI-SIS (``{tablet}``), else the words themselves."""
+    words = words.strip()
+    return _known_annotations().get(words) or "{" + re.sub(r"[\s{}]+", "_", words) + "}"
 
 
 def quantity(value: Quantity) -> Json:
@@ -131,9 +175,6 @@ def quantity(value: Quantity) -> Json:
     out["system"] = EDQM if _EDQM_CODE.match(unit) else UCUM
     out["code"] = unit
     return out
-
-
-simple_quantity = quantity
 
 
 def quantity_range(value: QuantityRange) -> Json:

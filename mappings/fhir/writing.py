@@ -18,8 +18,9 @@ from mappings.fhir.people_out import role
 from mappings.fhir.prescription_out import context_events, number_detail, prescription_sections
 from mappings.fhir.report_out import report_sections
 from mappings.fhir.summary_out import IPS_TYPE, model_tags, summary_sections
-from mappings.fhir.values_out import Json, date_time, identifier
+from mappings.fhir.values_out import Json, date_time, identifier, spell
 from mappings.loss import LossReport
+from mappings.projection import losses
 
 __all__ = ["FhirDocument", "IdentityModel", "write"]
 
@@ -63,7 +64,7 @@ def write(
     elif isinstance(document, Prescription):
         header = composition(out, document, type_code=document.type, profile="composition")
         if (number := number_detail(document)) is not None:
-            header["event"][0].setdefault("detail", []).append(number)
+            header["event"][0]["detail"] = [number, *header["event"][0].get("detail", ())]
         header["event"] += context_events(document)
         header["section"] = prescription_sections(out, document, _first_party(out, document))
     elif isinstance(document, Dispensation):
@@ -83,13 +84,15 @@ def write(
         header["section"] = summary_sections(out, document)
     else:
         raise TypeError(type(document).__name__)
+    # What is not held as it is comes from the reviewed table, so that report and projection cannot disagree.
+    out.log.extend(losses(document, "fhir"))
     bundle: Json = {
         "resourceType": "Bundle",
         "meta": {"profile": [PROFILES[profile]]},
         "identifier": identifier(document.id),
         "type": "document",
         "timestamp": date_time(timestamp or document.created_at),
-        "entry": out.entries,
+        "entry": spell(out.entries),
     }
     return FhirDocument(bundle=bundle, loss=out.log.report())
 
