@@ -8,7 +8,7 @@ Whoever calls owns the transaction: nothing here opens or commits one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -35,6 +35,7 @@ from gateway.feeds.tables import COARSE, FINE, chains, entries, links, nodes, pe
 
 __all__ = [
     "Sealed",
+    "add_rollups",
     "chain_state",
     "dimension_text",
     "link_up",
@@ -205,9 +206,8 @@ def dimension_text(value: object) -> str:
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
-def rolled(tenant: str, dimensions: Iterable[Sequence[object]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Group entries by the fine and the coarse dimensions, as rows to add to the two rollups."""
-    fine: Counter[tuple[object, ...]] = Counter(map(tuple, dimensions))
+def rolled(tenant: str, fine: Mapping[tuple[object, ...], int]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows to add to the two running totals, from entries counted by the dimensions of ``FINE``."""
     coarse: Counter[tuple[object, ...]] = Counter()
     for key, number in fine.items():
         coarse[key[: len(COARSE)]] += number
@@ -221,6 +221,14 @@ def rolled(tenant: str, dimensions: Iterable[Sequence[object]]) -> tuple[list[di
             for key, n in coarse.items()
         ],
     )
+
+
+def add_rollups(connection: Connection, fine: list[dict[str, Any]], coarse: list[dict[str, Any]]) -> None:
+    """Add the groups of :func:`rolled` to the running totals."""
+    dialect = connection.dialect.name
+    if fine:
+        connection.execute(_add_rollup(dialect, True), fine)
+        connection.execute(_add_rollup(dialect, False), coarse)
 
 
 def seal(connection: Connection, tenant: str, *, batch: int = 2000) -> Sealed:
@@ -260,9 +268,8 @@ def seal(connection: Connection, tenant: str, *, batch: int = 2000) -> Sealed:
             nodes.insert(),
             [{"tenant": tenant, "level": level, "position": at, "hash": node} for level, at, node in done],
         )
-    fine, coarse = rolled(tenant, (line[2:] for line in unsealed))
-    connection.execute(_add_rollup(dialect, True), fine)
-    connection.execute(_add_rollup(dialect, False), coarse)
+    fine, coarse = rolled(tenant, Counter(tuple(line[2:]) for line in unsealed))
+    add_rollups(connection, fine, coarse)
     connection.execute(
         delete(pending).where(pending.c.tenant == tenant, pending.c.entry.in_(bindparam("sealed", expanding=True))),
         {"sealed": [line.id for line in unsealed]},

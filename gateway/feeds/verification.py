@@ -19,7 +19,7 @@ from gateway.feeds.ledger import chain_state, dimension_text
 from gateway.feeds.merkle import Frontier
 from gateway.feeds.tables import COARSE, FINE, chains, entries, links, nodes, pending, rollup, rollup_coarse
 
-__all__ = ["Report", "all_tenants", "recount", "verify"]
+__all__ = ["PLACES", "Report", "all_tenants", "dimensions_of", "recount", "verify"]
 
 _PAGE = 2000
 #: A ledger edited everywhere would give millions of findings; the first hundred say enough.
@@ -98,8 +98,9 @@ def _lines(connection: Connection, tenant: str) -> Iterator[Sequence[Any]]:
         yield from page
 
 
-def _dimensions(row: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(row[at][:7] if name == "month" else row[at] for name, at in _PLACES)
+def dimensions_of(row: Sequence[Any]) -> tuple[Any, ...]:
+    """The dimensions of ``FINE`` of a row in the order of ``COLUMNS``."""
+    return tuple(row[at][:7] if name == "month" else row[at] for name, at in PLACES)
 
 
 _COLUMN_OF = {
@@ -107,12 +108,13 @@ _COLUMN_OF = {
     "profession": "actor_profession",
     "structure": "structure_finess",
 }
-_PLACES = tuple((name, COLUMNS.index(_COLUMN_OF.get(name, name))) for name in FINE)
+#: Where each dimension of the running totals lies in a row in the order of ``COLUMNS``.
+PLACES = tuple((name, COLUMNS.index(_COLUMN_OF.get(name, name))) for name in FINE)
 
 
 def recount(connection: Connection, tenant: str) -> Counter[tuple[Any, ...]]:
     """Count the sealed entries by the dimensions of ``FINE``, line by line, without the running totals."""
-    return Counter(_dimensions(line[4:]) for line in _lines(connection, tenant) if line[2] is not None)
+    return Counter(dimensions_of(line[4:]) for line in _lines(connection, tenant) if line[2] is not None)
 
 
 def _check_rollups(connection: Connection, tenant: str, counted: Counter[tuple[Any, ...]], report: _Findings) -> None:
@@ -192,7 +194,7 @@ def verify(
                 report.add(findings.ENTRY_EDITED.finding(place))
             if owner != tenant:
                 report.add(findings.ENTRY_MOVED.finding(place))
-            counted[_dimensions(row)] += 1
+            counted[dimensions_of(row)] += 1
         computed = link_hash(chain, seq, previous, payload_hash)
         if computed != bytes(stored_link):
             report.add(findings.LINK_BROKEN.finding(place))

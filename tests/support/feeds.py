@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
-from gateway.feeds.entry import LedgerEntry, entry_id, opaque_hash
+from gateway.feeds.entry import COLUMNS, LedgerEntry, entry_id, opaque_hash
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 DOCTOR = "10100000001"
@@ -34,3 +36,46 @@ def fed(number: int, *, state: str = "accepted", **changes: Any) -> LedgerEntry:
         "doc_format": "pdf",
     }
     return LedgerEntry(**(values | changes))
+
+
+def many(number: int, *, structures: int = 200, doctors: int = 5, seed: int = 0) -> Iterator[tuple[Any, ...]]:
+    """Rows for large ledgers, as the database holds them: a year of feeds of several structures, quick to make.
+
+    Eight in ten are accepted, the rest refused; one in twenty is a new version.
+    """
+    types = ("11488-4", "11490-0", "57833-6", "60591-5", "11502-2")
+    reasons = ("dmp_closed", "opposition", "identity_not_qualified")
+    at = {name: place for place, name in enumerate(COLUMNS)}
+    template: list[Any] = [None] * len(COLUMNS)
+    for name, value in (
+        ("kind", "dmp.document"), ("attempt", 1), ("test", False), ("ins_status", "qualifiee"),
+        ("actor_profession", "10"), ("software_id", "logiciel"), ("software_version", "1.0"), ("doc_format", "pdf"),
+        ("version_no", 1), ("doc_type_system", "2.16.840.1.113883.6.1"),
+    ):  # fmt: skip
+        template[at[name]] = value
+    days = [(date(2026, 1, 1) + timedelta(days=n)).isoformat() for n in range(365)]
+    base = f"{seed}/".encode()
+    entry, lineage, content, patient = (at[n] for n in ("entry_id", "lineage_ref", "content_digest", "patient_commit"))
+    state, day, who, where = (at[n] for n in ("state", "day", "actor_rpps", "structure_finess"))
+    doc, why, recorded, submitted, accepted = (
+        at[n] for n in ("doc_type", "reason", "recorded_at", "submitted_at", "accepted_at")
+    )
+    for n in range(number):
+        row = template.copy()
+        structure = n % structures
+        civil = days[n * 365 // number]
+        instant = f"{civil}T{8 + n % 10:02d}:{n % 60:02d}:{n // 60 % 60:02d}.000Z"
+        row[entry] = sha256(b"%be%d" % (base, n)).digest()
+        row[lineage] = sha256(b"%bl%d" % (base, n - 1 if n % 20 == 0 and n else n)).digest()
+        row[content] = sha256(b"%bc%d" % (base, n)).digest()
+        row[patient] = sha256(b"%bp%d" % (base, n % 50021)).digest()
+        row[who] = f"1{seed:04d}{structure * doctors + n // structures % doctors:06d}"
+        row[where] = f"75{seed % 100:02d}{structure:05d}"
+        row[doc] = types[n % 5]
+        row[day] = civil
+        row[submitted] = row[recorded] = instant
+        if n % 10 < 8:
+            row[state], row[accepted] = "accepted", instant
+        else:
+            row[state], row[why] = "rejected", reasons[n % 3]
+        yield tuple(row)

@@ -1,0 +1,245 @@
+"""Building large ledgers at once, for test sets and restores: the same rows, hashes and tree as one by one.
+
+Rows come as plain tuples in the order of ``COLUMNS`` and are not checked again: what makes them must make true ones.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from hashlib import sha256
+from typing import Any, Final, Self
+
+import orjson
+from sqlalchemy import Connection, Table, func, insert, select, update
+from sqlalchemy.schema import CreateIndex, DropIndex
+
+from gateway.feeds.entry import COLUMNS, FIELDS, canonical, leaf, link_hash
+from gateway.feeds.ledger import add_rollups, chain_state, rolled
+from gateway.feeds.tables import chains, entries, links, nodes, pending, protection
+from gateway.feeds.verification import PLACES
+
+__all__ = ["build"]
+
+#: One SQL statement a batch; larger batches gain nothing and hold memory.
+_BATCH: Final = 20_000
+
+
+class _Part:
+    """A batch of rows seen as columns: what no row of it has is neither hashed nor stored."""
+
+    def __init__(self, rows: Sequence[Sequence[Any]]) -> None:
+        self._columns = list(zip(*rows, strict=True))
+        self._used = [at for at, column in enumerate(self._columns) if column.count(None) < len(rows)]
+        self.rows = list(zip(*(self._columns[at] for at in self._used), strict=True))
+
+    @property
+    def names(self) -> list[str]:
+        """The columns some row has, in the order of ``rows``."""
+        return [COLUMNS[at] for at in self._used]
+
+    def payload_hashes(self) -> list[bytes]:
+        """The SHA-256 of the canonical JSON of each row."""
+        shown: dict[str, Sequence[Any]] = {"schema": ["feed-entry/1"] * len(self.rows)}
+        for at in self._used:
+            name, kind = FIELDS[at]
+            column = self._columns[at]
+            if kind == "hash":
+                shown[name] = [None if value is None else value.hex() for value in column]
+            elif kind == "json":
+                shown[name] = [None if value is None else orjson.loads(value) for value in column]
+            else:
+                shown[name] = column
+        names = sorted(shown)
+        lines = zip(*(shown[name] for name in names), strict=True)
+        option = orjson.OPT_SORT_KEYS if "details" in shown else 0
+        return [
+            sha256(
+                orjson.dumps(
+                    {name: value for name, value in zip(names, line, strict=False) if value is not None}, option=option
+                )
+            ).digest()
+            for line in lines
+        ]
+
+    def tally(self) -> Counter[tuple[Any, ...]]:
+        """The rows counted by the dimensions of the running totals."""
+        columns = [
+            [value[:7] for value in self._columns[at]] if name == "month" else self._columns[at] for name, at in PLACES
+        ]
+        return Counter(zip(*columns, strict=True))
+
+
+def build(connection: Connection, tenant: str, rows: Iterable[Sequence[Any]], *, batch: int = _BATCH) -> int:
+    """Add and seal many rows of one tenant, in order, in the caller's transaction; gives the size of its chain.
+
+    Secondary indexes are made anew at the end when the ledger was empty, since they cost most while rows come in.
+    Raises ``ValueError`` when the tenant has unsealed entries: they come first.
+    """
+    waiting = connection.execute(select(func.count()).select_from(pending).where(pending.c.tenant == tenant)).scalar()
+    if waiting:
+        raise ValueError("FEED-BULK-001: seal what is waiting before adding in bulk")
+    last = connection.execute(select(func.max(entries.c.id))).scalar() or 0
+    indexes = [] if last else [*entries.indexes, *links.indexes]
+    for index in indexes:
+        connection.execute(DropIndex(index))
+    writer = _Postgres(connection) if connection.dialect.name == "postgresql" else _Sqlite(connection)
+    frontier, head = chain_state(connection, tenant)
+    if frontier.size == 0:
+        connection.execute(insert(chains).values(tenant=tenant, size=0, head_hash=head, frontier=b""))
+    chain = canonical(tenant)
+    seq = frontier.size
+    tally: Counter[tuple[Any, ...]] = Counter()
+    with writer, _Ahead(writer) as ahead:
+        for part in _parts(rows, batch):
+            hashes: list[bytes] = []
+            payload_hashes = part.payload_hashes()
+            for payload_hash in payload_hashes:
+                seq += 1
+                head = link_hash(chain, seq, head, payload_hash)
+                hashes.append(head)
+            first = last + 1
+            last += len(hashes)
+            numbers = range(first, last + 1)
+            ahead.add(
+                entries,
+                ["id", "tenant", "payload_hash", *part.names],
+                [
+                    (number, tenant, payload_hash, *row)
+                    for number, payload_hash, row in zip(numbers, payload_hashes, part.rows, strict=True)
+                ],
+            )
+            seqs = range(seq - len(hashes) + 1, seq + 1)
+            ahead.add(
+                links,
+                ["tenant", "seq", "entry", "entry_hash"],
+                list(zip(itertools.repeat(tenant), seqs, numbers, hashes, strict=False)),
+            )
+            tally.update(part.tally())
+            done = frontier.append(map(leaf, hashes))
+            if done:
+                ahead.add(
+                    nodes,
+                    ["tenant", "level", "position", "hash"],
+                    [(tenant, level, at, node) for level, at, node in done],
+                )
+    add_rollups(connection, *rolled(tenant, tally))
+    connection.execute(
+        update(chains)
+        .where(chains.c.tenant == tenant)
+        .values(size=frontier.size, head_hash=head, frontier=frontier.to_bytes())
+    )
+    for index in indexes:
+        connection.execute(CreateIndex(index))
+    return frontier.size
+
+
+def _parts(rows: Iterable[Sequence[Any]], size: int) -> Iterator[_Part]:
+    iterator = iter(rows)
+    while part := list(itertools.islice(iterator, size)):
+        yield _Part(part)
+
+
+class _Ahead:
+    """Writes one batch in another thread while the next is hashed: both engines leave Python free meanwhile."""
+
+    def __init__(self, writer: _Sqlite | _Postgres) -> None:
+        self._writer = writer
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="ledger-bulk")
+        self._last: Future[None] | None = None
+        self._threaded = writer.any_thread()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def add(self, table: Table, names: list[str], rows: list[tuple[Any, ...]]) -> None:
+        if not self._threaded:
+            self._writer.add(table, names, rows)
+            return
+        # One pool thread keeps the order; the oldest batch but one must be done before memory grows.
+        before, self._last = self._last, self._pool.submit(self._writer.add, table, names, rows)
+        if before is not None:
+            before.result()
+
+    def __exit__(self, *failure: object) -> None:
+        try:
+            if self._last is not None and failure[0] is None:
+                self._last.result()
+        finally:
+            self._pool.shutdown(wait=True)
+
+
+class _Sqlite:
+    """Plain statements straight to the driver; the queue's trigger is put aside meanwhile."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def any_thread(self) -> bool:
+        """Whether the driver lets another thread use this connection (not so for a database in memory)."""
+        driver: Any = self._connection.connection.driver_connection
+        with ThreadPoolExecutor(1) as pool:
+            try:
+                pool.submit(driver.execute, "SELECT 1").result()
+            except sqlite3.ProgrammingError:
+                return False
+        return True
+
+    def __enter__(self) -> None:
+        self._connection.exec_driver_sql("DROP TRIGGER IF EXISTS feed_entries_queue")
+
+    def add(self, table: Table, names: list[str], rows: list[tuple[Any, ...]]) -> None:
+        marks = ", ".join("?" for _ in names)
+        # Names are those of our own table.
+        statement = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608
+        driver: Any = self._connection.connection.driver_connection
+        driver.executemany(statement, rows)
+
+    def __exit__(self, *failure: object) -> None:
+        for statement in protection("feed_entries", "sqlite"):
+            self._connection.exec_driver_sql(statement)
+
+
+class _Postgres:
+    """COPY, which PostgreSQL reads fastest; the queue's trigger is put aside meanwhile."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def any_thread(self) -> bool:
+        """Whether the driver lets another thread use this connection: psycopg does."""
+        return True
+
+    def __enter__(self) -> None:
+        self._connection.exec_driver_sql("ALTER TABLE feed_entries DISABLE TRIGGER feed_entries_queue")
+
+    def add(self, table: Table, names: list[str], rows: list[tuple[Any, ...]]) -> None:
+        columns = ", ".join(names)
+        driver: Any = self._connection.connection.driver_connection
+        with (
+            driver.cursor() as cursor,
+            cursor.copy(f"COPY {table.name} ({columns}) FROM STDIN (FORMAT BINARY)") as copy,
+        ):
+            copy.set_types([_POSTGRES_TYPES[str(table.c[name].type)] for name in names])
+            for row in rows:
+                copy.write_row(row)
+
+    def __exit__(self, *failure: object) -> None:
+        if failure[0] is not None:
+            return  # The transaction is lost, and the change of trigger with it.
+        self._connection.exec_driver_sql("ALTER TABLE feed_entries ENABLE TRIGGER feed_entries_queue")
+        self._connection.exec_driver_sql(
+            "SELECT setval(pg_get_serial_sequence('feed_entries', 'id'), (SELECT max(id) FROM feed_entries))"
+        )
+
+
+_POSTGRES_TYPES: Final = {
+    "BIGINT": "int8",
+    "INTEGER": "int4",
+    "TEXT": "text",
+    "BOOLEAN": "bool",
+    "BLOB": "bytea",
+}
