@@ -418,6 +418,22 @@ async def read_fhir(
     return Response(data, media_type="application/fhir+json", headers={"Cache-Control": "no-store"})
 
 
+@router.get("/{document_id}/view", summary="See the document", responses=READ_PROBLEMS, response_class=Response)
+async def see(
+    request: Request,
+    document_id: str,
+    caller: Annotated[Caller, Depends(needs("documents:read", "documents:write"))],
+) -> Response:
+    """The document as a page for people, escaped and without script."""
+    from mappings.rendering.html import CONTENT_SECURITY_POLICY, cda_html
+
+    gateway = gateway_of(request)
+    _, data = await _content(request, caller, document_id, "cda")
+    page = await gateway.compute(cda_html, data)
+    headers = {"Cache-Control": "no-store", "Content-Security-Policy": CONTENT_SECURITY_POLICY}
+    return Response(page, media_type="text/html; charset=utf-8", headers=headers)
+
+
 @router.get("/{document_id}/loss", summary="Read the loss report", responses=READ_PROBLEMS)
 async def read_loss(
     request: Request,

@@ -111,7 +111,10 @@ def _run(running: Demonstration, examples: Path) -> bool:
     if packs:
         from gateway.demonstration_official import official_documents
 
+        known: set[str] = set()
         for sample in official_documents(Path(packs) / "ans-cda" / "ExemplesCDA"):
+            if sample.expect != "refused":
+                _introduce(running, sample.data, known)
             caller = pharmacy if sample.dispensation else vendor
             row = Row(sample.name, expect=sample.expect, client=caller)
             rows.append(row)
@@ -134,6 +137,31 @@ def _run(running: Demonstration, examples: Path) -> bool:
     _follow(rows, show)
     show(final=True)
     return _conclude(rows, running)
+
+
+def _introduce(running: Demonstration, data: bytes, known: set[str]) -> None:
+    """Make the fictitious patient of an official example known to the INSi simulator, under the test authority."""
+    import httpx
+
+    from mappings import cda
+
+    patient = cda.read(data).document.patient
+    if patient.ins is None or patient.ins.value in known or running.access is None:
+        return
+    known.add(patient.ins.value)
+    api = running.access.simulators["insi"]["api"]
+    person = {
+        "birthName": patient.birth_name,
+        "givenNames": patient.given_names or patient.first_given_name,
+        "sex": str(patient.sex),
+        "birthDate": patient.birth_date,
+        "birthPlace": patient.birth_place,
+        "matricule": patient.ins.value,
+        "oid": patient.ins.authority,
+    }
+    answer = httpx.post(f"{api}/people", json=person, trust_env=False, timeout=5)
+    if answer.status_code != 204:
+        typer.echo(f"INSi : {answer.text}", err=True)
 
 
 def _send_example(row: Row, path: Path, examples: Path) -> None:
