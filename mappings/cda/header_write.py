@@ -35,12 +35,13 @@ class HeaderPlan:
     act_id: Identifier | None = None  #: identifier written first in the main act (number of the prescription)
     acts: Sequence[Act] = ()  #: acts written after the main one and before the document's own secondary acts
     orders: Sequence[Identifier] = ()  #: orders fulfilled, before the document's own
+    document_type: Code | None = None  #: type imposed by the kind, in place of the document's
     contact_required: bool = False  #: an absent patient address or telecom is written as a nullFlavor
 
 
 def main_act_code(document: DocumentBase, plan: HeaderPlan) -> Code:
     """The code of the main act: the document's, else that of its kind, else the document type."""
-    return document.acts[0].code or plan.act_code or document.type
+    return document.acts[0].code or plan.act_code or plan.document_type or document.type
 
 
 def _identity(document: DocumentBase) -> tuple[Identifier, Identifier]:
@@ -71,7 +72,7 @@ def write_header(document: DocumentBase, plan: HeaderPlan) -> Builder:
     for oid, extension in plan.templates:
         sub(root, "templateId", **({"root": oid, "extension": extension} if extension else {"root": oid}))
     ii(root, document_id)
-    code(root, document.type)
+    code(root, plan.document_type or document.type)
     text_element(root, "title", document.title)
     sub(root, "effectiveTime", value=hl7(document.created_at))
     confidentiality = document.confidentiality

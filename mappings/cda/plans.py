@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mappings.cda import dispensation_write, file_write, other_write, prescription_write
 from mappings.cda.header_write import HeaderPlan
-from mappings.document import AnyDocument, Dispensation, OtherDocument, Prescription, Report
+from mappings.document import AnyDocument, Dispensation, MedicalSummary, OtherDocument, Prescription, Report
 from mappings.document.values import Code
 
 __all__ = ["SUMMARIES", "plan_of"]
@@ -22,6 +24,15 @@ SUMMARIES = {
     ),
 }
 
+#: Types that each kind of summary may have (VSM section 1, IPS-FR section 7); the first is imposed on any other.
+SUMMARY_TYPES = {
+    "VSM-2023.01": (Code(code="SYNTH", system="1.2.250.1.213.1.1.4.12", display="Synthèse"),),
+    "IPS-FR-2024.01": (
+        Code(code="60591-5", system=_LOINC, display="Synthèse médicale", system_name="LOINC"),
+        Code(code="74207-2", system=_LOINC, display="Dossier de liaison d'urgence", system_name="LOINC"),
+    ),
+}
+
 
 def plan_of(document: AnyDocument) -> HeaderPlan:
     """The templates, the code of the main act and the links of a document."""
@@ -33,4 +44,11 @@ def plan_of(document: AnyDocument) -> HeaderPlan:
         return file_write.PLAN
     if isinstance(document, OtherDocument):
         return other_write.plan(document)
-    return SUMMARIES[document.profile]
+    return _summary_plan(document)
+
+
+def _summary_plan(document: MedicalSummary) -> HeaderPlan:
+    plan, types = SUMMARIES[document.profile], SUMMARY_TYPES[document.profile]
+    if any(document.type.code == each.code and document.type.system == each.system for each in types):
+        return plan
+    return replace(plan, document_type=types[0])

@@ -97,10 +97,20 @@ def code_words(value: Code) -> str:
 
 
 def open_section(
-    parent: _Element, builder: Builder, plan: SectionPlan, place: str, text: str | None = None
+    parent: _Element,
+    builder: Builder,
+    plan: SectionPlan,
+    place: str,
+    text: str | None = None,
+    *,
+    bare: bool = False,
 ) -> tuple[_Element, Narrative]:
-    """Add a section and begin its narrative, with the words that stand beside its entries."""
-    element = section(parent, builder, plan.templates, plan.code, plan.title, f"{place}#section")
+    """Add a section and begin its narrative, with the words that stand beside its entries.
+
+    ``bare`` leaves out the templates that impose an entry.
+    """
+    oids = [oid for oid in plan.templates if oid not in plan.coded] if bare and plan.coded else plan.templates
+    element = section(parent, builder, oids, plan.code, plan.title, f"{place}#section")
     narrative = Narrative(builder, element)
     if text is not None:
         narrative.paragraph(text)

@@ -12,7 +12,7 @@ from mappings.cda.sections_write import LOINC
 from mappings.document.summary import Absence
 from mappings.document.values import Code
 
-__all__ = ["ABSENT", "NOTHING_SAID", "PLANS", "WRAPPERS", "SectionPlan", "absence_words"]
+__all__ = ["ABSENT", "IPS_VIGILANCE", "NOTHING_SAID", "PLANS", "WRAPPERS", "SectionPlan", "absence_words"]
 
 #: Code system of the values that say "none" or "no information".
 ABSENT = "2.16.840.1.113883.5.1150.1"
@@ -31,6 +31,7 @@ class SectionPlan:
     unknown: str = "Aucune information"  #: words of "no information"
     none_code: str | None = None  #: code of "none known", for the sections that have an entry to say so
     unknown_code: str | None = None
+    coded: frozenset[str] = frozenset()  #: templates that impose an entry: left out when there are only words
 
     def absence_code(self, absence: Absence) -> Code | None:
         """The code that says why there is no entry; None when this section has none."""
@@ -101,6 +102,7 @@ PLANS = {
         ),
         code=_loinc("29762-2", "Habitus, mode de vie"),
         title="Habitus, mode de vie",
+        coded=frozenset({"1.3.6.1.4.1.19376.1.5.3.1.3.16.1"}),
         none="Aucun élément notable du mode de vie",
         unknown="Aucune information sur le mode de vie",
     ),
@@ -118,6 +120,7 @@ PLANS = {
         ),
         code=_loinc("10157-6", "Historique des pathologies familiales"),
         title="Antécédents familiaux",
+        coded=frozenset({"1.3.6.1.4.1.19376.1.5.3.1.3.15"}),
         none="Aucun antécédent familial connu",
         unknown="Aucune information sur les antécédents familiaux",
     ),
@@ -135,7 +138,80 @@ PLANS = {
         none_code="no-known-medications",
         unknown_code="no-medication-info",
     ),
+    "immunizations": SectionPlan(
+        templates=("2.16.840.1.113883.10.20.1.6", "1.3.6.1.4.1.19376.1.5.3.1.3.23", "1.2.250.1.213.1.1.2.147"),
+        code=_loinc("11369-6", "Historique des vaccinations"),
+        title="Vaccinations",
+        none="Aucune vaccination connue",
+        unknown="Aucune information sur les vaccinations",
+        none_code="no-known-immunizations",
+        unknown_code="no-immunization-info",
+    ),
+    "devices": SectionPlan(
+        templates=("2.16.840.1.113883.10.20.1.7", "1.3.6.1.4.1.19376.1.5.3.1.1.5.3.5", "1.2.250.1.213.1.1.2.1"),
+        code=_loinc("46264-8", "Dispositifs médicaux"),
+        title="Dispositifs médicaux",
+        none="Aucun dispositif médical connu",
+        unknown="Aucune information sur les dispositifs médicaux",
+        none_code="no-known-devices",
+        unknown_code="no-device-info",
+    ),
+    "vital_signs": SectionPlan(
+        templates=(
+            "2.16.840.1.113883.10.20.1.16",
+            "1.3.6.1.4.1.19376.1.5.3.1.3.25",
+            "1.3.6.1.4.1.19376.1.5.3.1.1.5.3.2",
+            "1.2.250.1.213.1.1.2.75",
+        ),
+        code=_loinc("8716-3", "Signes vitaux"),
+        title="Signes vitaux",
+        coded=frozenset({"1.3.6.1.4.1.19376.1.5.3.1.1.5.3.2"}),
+        none="Aucune mesure",
+        unknown="Aucune information sur les signes vitaux",
+    ),
+    "results": SectionPlan(
+        templates=("1.2.250.1.213.1.1.2.244",),
+        code=_loinc("30954-2", "Résultats d'examens"),
+        title="Résultats",
+        none="Aucun résultat d'examen",
+        unknown="Aucune information sur les résultats d'examens",
+    ),
+    "functional_status": SectionPlan(
+        # HL7 International Patient Summary, FR-Statut-fonctionnel.
+        templates=("2.16.840.1.113883.10.22.3.8", "1.2.250.1.213.1.1.2.246"),
+        code=_loinc("47420-5", "Statut fonctionnel"),
+        title="Statut fonctionnel",
+        none="Aucune limitation fonctionnelle connue",
+        unknown="Aucune information sur le statut fonctionnel",
+    ),
+    "care_plan": SectionPlan(
+        templates=("2.16.840.1.113883.10.20.1.10", "1.3.6.1.4.1.19376.1.5.3.1.3.36", "1.2.250.1.213.1.1.2.158"),
+        code=_loinc("18776-5", "Plan de soins"),
+        title="Plan de soins",
+        none="Aucun soin prévu",
+        unknown="Aucune information sur les soins prévus",
+    ),
+    "pregnancies": SectionPlan(
+        templates=("1.3.6.1.4.1.19376.1.5.3.1.1.5.3.4", "1.2.250.1.213.1.1.2.77"),
+        code=_loinc("10162-6", "Historique des grossesses"),
+        title="Historique des grossesses",
+        coded=frozenset({"1.3.6.1.4.1.19376.1.5.3.1.1.5.3.4"}),
+        none="Aucune grossesse connue",
+        unknown="Aucune information sur les grossesses",
+    ),
+    "advance_directives": SectionPlan(
+        templates=("2.16.840.1.113883.10.20.1.1", "1.3.6.1.4.1.19376.1.5.3.1.3.34", "1.2.250.1.213.1.1.2.157"),
+        code=_loinc("42348-3", "Directives anticipées"),
+        title="Directives anticipées",
+    ),
 }
+
+#: Points of vigilance where they have a code of their own (IPS-FR section 7).
+IPS_VIGILANCE = SectionPlan(
+    templates=("1.2.250.1.213.1.1.2.245",),
+    code=_loinc("44944-7", "Points de vigilance"),
+    title="Points de vigilance",
+)
 
 #: Sections that only hold others (VSM section 2).
 WRAPPERS = {
