@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from adapters.dmp.fhir_errors import ISSUES
 from adapters.dmp.outcome_table import TABLE, UNKNOWN, Layer
 
-__all__ = ["outcome_page"]
+__all__ = ["fhir_error_page", "outcome_page"]
 
 _HEAD = """# DMP outcomes
 
@@ -54,3 +55,20 @@ def outcome_page() -> str:
         lines.append(f"| any other | `{other.kind}` | {cause} | {fix} |")
         lines.append("")
     return "\n".join(lines)
+
+
+_FHIR_HEAD = """# Registry errors in FHIR
+
+How an error of the registry is said as an OperationOutcome, and read back. The registry's code travels in
+`issue.details.coding` (system `urn:ihe:iti:xds:error`), so that nothing is lost between the two faces; a code that no
+row names is 422, `processing`.
+
+| Registry code | HTTP status | `issue.code` |
+|---|---|---|
+"""
+
+
+def fhir_error_page() -> str:
+    """Write the page of the FHIR correspondence."""
+    rows = [f"| `{code}` | {status} | `{issue}` |" for code, (status, issue) in ISSUES.items()]
+    return _FHIR_HEAD + "\n".join(rows) + "\n"

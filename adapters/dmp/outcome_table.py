@@ -335,6 +335,11 @@ TABLE: Final[Mapping[tuple[Layer, str], Row]] = {
         Text("Le registre n'a qu'une partie du lot.", "The registry has a part of the set only."),
         Text("Voyez dans le DMP ce qui manque.", "See in the DMP what is missing."),
     ),
+    (Layer.LOCAL, "foreign_url"): Row(
+        _X,
+        Text("L'adresse du document est celle d'un autre service.", "The document's address is another service's."),
+        _SUPPORT,
+    ),
     (Layer.LOCAL, "key"): Row(
         _O, Text("La clé de signature est inutilisable.", "The signature key cannot be used."), _CERTIFICATE
     ),

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from adapters.dmp.simulator.caller import CallerPolicy, Doorman
+from adapters.dmp.simulator.fhir_face import FhirFace
 from adapters.dmp.simulator.service import FAULTS, Service
 from adapters.dmp.simulator.state import Patient, State, entry_json
 from adapters.dmp.simulator.submit import SubmitPolicy
@@ -85,6 +86,15 @@ class DmpSandbox:
             # Multipart and envelope come on top of the documents.
             max_request_bytes=max_set_bytes + 4 * 1024 * 1024,
         )
+        self.fhir = FhirFace(
+            state=self.state,
+            doorman=self.service.doorman,
+            policy=self.policy,
+            journal=self.journal,
+            faults=self.faults,
+            clock=clock,
+            base=_BASE + "/fhir",
+        )
 
     # --- life --------------------------------------------------------------------------------------------------------
 
@@ -130,6 +140,11 @@ class DmpSandbox:
         return f"https://{self._host}:{self._ports[0]}{_BASE}"
 
     @property
+    def fhir_url(self) -> str:
+        """Where the same record is served by PDSm."""
+        return f"{self.base_url}/fhir"
+
+    @property
     def api_url(self) -> str:
         """Where one looks inside."""
         return f"http://{self._host}:{self._ports[1]}"
@@ -139,6 +154,7 @@ class DmpSandbox:
     def _soap(self) -> Starlette:
         return Starlette(
             routes=[
+                *self.fhir.routes(),
                 Route(_BASE + "/{service}", self.service.handle, methods=["POST"]),
                 # The system parameters are a public file of the DMP (dmp.md 1.2).
                 Route("/web/dmp/documents/param-lps", self._parameters),

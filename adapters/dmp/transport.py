@@ -135,7 +135,7 @@ class Transport:
             # The total time is up: before the body began to leave nothing was done.
             result = outcome(Layer.NETWORK, "timeout" if body.started else "connect_timeout", original_code="Timeout")
         except httpx.HTTPError as exc:
-            result = _broken(exc, started=body.started)
+            result = broken_outcome(exc, started=body.started)
             if result.code == "DMP-NETWORK-lost" and status is None:
                 result = await self._refused_at_the_door(url) or result
             self._answered = False
@@ -244,7 +244,8 @@ def _retry_after(response: httpx.Response) -> int | None:
     return int(value) if value.isdigit() and len(value) < 6 else None
 
 
-def _broken(exc: httpx.HTTPError, *, started: bool) -> Outcome:
+def broken_outcome(exc: httpx.HTTPError, *, started: bool) -> Outcome:
+    """Give the outcome of a broken call; ``started`` says whether its body began to leave."""
     name = type(exc).__name__
     tls = _tls_error(exc)
     if tls is not None:

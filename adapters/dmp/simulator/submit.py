@@ -34,7 +34,7 @@ from mappings.xds.read import read_objects
 from security import xml
 from security.errors import UnsafeInput
 
-__all__ = ["SubmitPolicy", "same_sender", "submit"]
+__all__ = ["SubmitPolicy", "accept", "same_sender", "submit"]
 
 _KOS: Final = "1.2.840.10008.5.1.4.1.1.88.59"
 
@@ -55,6 +55,23 @@ def submit(
     objects = read_objects(listed)
     submission = _one_submission(objects)
     documents = _documents(body, package, submission, policy)
+    return submission, accept(submission, documents, caller, state, policy, now)
+
+
+def accept(
+    submission: Submission,
+    documents: Mapping[str, bytes],
+    caller: Caller,
+    state: State,
+    policy: SubmitPolicy,
+    now: datetime,
+    *,
+    signed: bool = True,
+) -> dict[str, str]:
+    """Check what a set says and register it; gives the entryUUID of each symbolic id. Raises :class:`Refused`.
+
+    ``signed``: the set carries its signature; by FHIR it has none.
+    """
     checks: tuple[Callable[[], Iterator[RegistryProblem]], ...] = (
         lambda: metadata_problems(submission, policy),
         lambda: _people(submission, caller, state),
@@ -63,19 +80,18 @@ def submit(
         lambda: _links(submission, documents, state),
         lambda: _repeated(submission, state, policy),
         lambda: confidentiality_problems(submission, caller, state, policy),
-        lambda: signature_problems(submission, documents, policy, now),
+        lambda: signature_problems(submission, documents, policy, now) if signed else iter(()),
     )
     for check in checks:
         if problems := list(check()):
             raise Refused(*problems)
-    names = state.register(
+    return state.register(
         submission.submission_set,
         [(entry, documents[entry.entry_uuid]) for entry in submission.entries],
         submission.associations,
         person=caller.person,
         structure=caller.structure,
     )
-    return submission, names
 
 
 def _one_submission(objects: RegistryObjects) -> Submission:

@@ -19,10 +19,10 @@ from mappings.xds.check import check_entry, check_submission_set
 from mappings.xds.ebrim import LCM, RIM
 from mappings.xds.read import read_objects
 
-__all__ = ["update"]
+__all__ = ["TRANSITIONS", "rights_needed", "update"]
 
 #: What may follow what (dmp.md 8.3).
-_TRANSITIONS: Final = {
+TRANSITIONS: Final = {
     (v.APPROVED, v.ARCHIVED): "TD3.3d",
     (v.ARCHIVED, v.APPROVED): "TD3.3d",
     (v.APPROVED, v.DELETED): "TD3.3c",
@@ -104,7 +104,7 @@ def _status_step(link: Association, caller: Caller, state: State, patient: Patie
         raise Refused.because("XDSMetadataVersionError", "version dépassée")
     if link.original_status != known.entry.status:
         raise Refused.because("XDSMetadataUpdateError", "OriginalStatus n'est pas l'état actuel")
-    right = _TRANSITIONS.get((link.original_status, link.new_status))
+    right = TRANSITIONS.get((link.original_status, link.new_status))
     if right is None:
         raise Refused.because("XDSMetadataUpdateOperationError", "changement d'état impossible")
     if not allowed(caller, right, patient, known):
@@ -139,7 +139,7 @@ def _version_step(
     _unchanged(known.entry, entry)
     before = {code.code for code in known.entry.confidentiality}
     after = {code.code for code in entry.confidentiality}
-    rights = _rights_needed(before, after)
+    rights = rights_needed(before, after)
     for right in rights:
         if not allowed(caller, right, patient, known):
             raise SoapFault("Sender", "DMPAccessDenied", f"{right} refusé")
@@ -150,7 +150,8 @@ def _version_step(
     return step
 
 
-def _rights_needed(before: set[str], after: set[str]) -> list[str]:
+def rights_needed(before: set[str], after: set[str]) -> list[str]:
+    """Give the rights that a change of confidentiality codes asks for; raises Refused for an impossible one."""
     rights: list[str] = []
     if before == after:
         raise Refused.because("XDSMetadataUpdateError", "aucun changement")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from adapters.dmp.outcome_page import outcome_page
+from adapters.dmp.outcome_page import fhir_error_page, outcome_page
 
 ROOT = Path(__file__).parents[4]
 
@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[4]
 def test_the_page_of_outcomes_is_the_table():
     """What is published is what runs."""
     assert (ROOT / "docs" / "reference" / "dmp-outcomes.md").read_text() == outcome_page()
+    assert (ROOT / "docs" / "reference" / "dmp-fhir-errors.md").read_text() == fhir_error_page()
 
 
 def test_the_requirements_name_tests_that_exist():
