@@ -321,7 +321,7 @@ async def listing(
     if received_to:
         query = query.where(documents.c.received_at < _aware(received_to))
     if actor:
-        query = query.where(documents.c.actor.contains(f'"id":"{actor}"'))
+        query = query.where(documents.c.actor_id == actor)
     if cursor:
         query = query.where(tuple_(documents.c.received_at, documents.c.id) < _open_cursor(cursor))
     query = query.order_by(documents.c.received_at.desc(), documents.c.id.desc()).limit(limit + 1)

@@ -21,6 +21,7 @@ from gateway.journey.tally import tally_submission
 from gateway.problems import Busy, Conflict, rule
 from gateway.services.intake import Intake
 from gateway.store import blobs
+from gateway.store.engine import Again
 from gateway.store.tables import deliveries, documents, idempotency
 from gateway.vault import Vault
 from mappings.document.people import Patient
@@ -137,6 +138,7 @@ def accept(
             form=intake.form,
             state="accepted",
             identity_id=identity.id,
+            actor_id=str(request.actor["id"]),
             actor=request.actor,
             model=blobs.put(connection, vault, request.tenant, intake.model, now),
             cda=blobs.put(connection, vault, request.tenant, intake.cda, now),
@@ -242,7 +244,7 @@ def _deliver(
 def _remember_key(connection: Connection, request: Request, document_id: str, now: datetime) -> None:
     if request.idempotency_key is None:
         return
-    blobs.insert_ignore(
+    added = blobs.insert_ignore(
         connection,
         idempotency,
         {
@@ -254,6 +256,9 @@ def _remember_key(connection: Connection, request: Request, document_id: str, no
             "created_at": now,
         },
     )
+    if not added:
+        # Another node served the same key meanwhile: nothing of this is kept, its receipt is given instead.
+        raise Again
 
 
 #: Deliveries that still have something to do.

@@ -132,6 +132,7 @@ documents = Table(
     Column("form", String(12), nullable=False),  # json, fhir, cda, file: what the caller sent
     Column("state", String(24), nullable=False),
     Column("identity_id", ForeignKey("identities.id"), nullable=False),
+    Column("actor_id", String(64), nullable=False),  # PS_IdNat
     Column("actor", Json, nullable=False),
     Column("model", String(64), nullable=False),  # addresses of blobs
     Column("cda", String(64), nullable=False),
