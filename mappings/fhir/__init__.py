@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mappings.fhir.errors import FhirError, NotFhir, UnreadableBundle, Unwritable
 from mappings.fhir.reading import FhirReading, read
+from mappings.fhir.workflow import PrescribedLine, WorkflowReading, read_prescriptions
 from mappings.fhir.writing import FhirDocument, write
 
 __all__ = [
@@ -11,8 +12,11 @@ __all__ = [
     "FhirError",
     "FhirReading",
     "NotFhir",
+    "PrescribedLine",
     "UnreadableBundle",
     "Unwritable",
+    "WorkflowReading",
     "read",
+    "read_prescriptions",
     "write",
 ]

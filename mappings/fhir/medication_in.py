@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from conformance.verdict import Text
+from conformance.verdict import Rule, Severity, Text
 from mappings.document.medication import Ingredient, Medication, Package
 from mappings.document.values import Code
 from mappings.fhir.medication_out import ATC
@@ -12,9 +12,24 @@ from mappings.fhir.node import Node
 from mappings.fhir.source import Source, refuse
 from mappings.fhir.values_in import code, codings, concept_of, first_code, is_absent, moment, quantity, ratio
 
-__all__ = ["medication_of", "read_medication"]
+__all__ = ["NOT_DESCRIBED", "medication_of", "read_medication"]
 
 EDQM: Final = "0.4.0.127.0.16.1.1.2.1"
+#: The name of a medicine that the Bundle does not describe.
+NOT_DESCRIBED: Final = "Médicament non décrit dans le Bundle"
+REPAIRED: Final = Rule(
+    code="FHIR-READ-043",
+    message=Text(
+        "La référence au médicament ne mène nulle part : le seul médicament du Bundle est pris.",
+        "The reference to the medicine leads nowhere: the only medicine of the Bundle is taken.",
+    ),
+    fix=Text("Corrigez medicationReference.", "Mend medicationReference."),
+    source="HL7 FHIR R4, MedicationRequest.medication[x]",
+    severity=Severity.WARNING,
+)
+_NOWHERE = Text(
+    "La référence au médicament ne désigne aucune ressource.", "The reference to the medicine is to no resource."
+)
 _MIXED = Text(
     "Un composant décrit par une autre ressource n'est repris que par son nom.",
     "A component described by another resource is kept by its name only.",
@@ -27,15 +42,18 @@ def medication_of(source: Source, node: Node, *, loose: bool = False) -> Medicat
     ``loose`` accepts what workflow senders do: a ``#id`` that names a sibling, or nothing (the display is then kept).
     """
     target = source.resolve(node, "medicationReference")
+    if loose and (target is None or target.kind != "Medication"):
+        target = _sibling(source, node) or _only(source, node)
     if target is not None:
         return read_medication(source, target)
     value = node.raw("medicationCodeableConcept")
     if value is not None:
         return source.attempt(lambda: _coded(source, value, f"{node.place}/medicationCodeableConcept"), node)
-    reference = node.value.get("medicationReference")
-    display = reference.get("display") if type(reference) is dict else None
-    if loose and isinstance(display, str) and display.strip():
-        return Medication(name=display.strip())
+    if loose and node.value.get("medicationReference") is not None:
+        source.log.lost(f"{node.place}/medicationReference", "Medication", _NOWHERE, clinical=True)
+        display = node.value["medicationReference"].get("display")
+        named = isinstance(display, str) and display.strip()
+        return Medication(name=display.strip() if named else NOT_DESCRIBED)
     raise refuse(
         "FHIR-READ-040",
         node.place,
@@ -44,6 +62,40 @@ def medication_of(source: Source, node: Node, *, loose: bool = False) -> Medicat
         "Donnez medicationReference (ressource du Bundle) ou medicationCodeableConcept.",
         "Give medicationReference (a resource of the Bundle) or medicationCodeableConcept.",
     )
+
+
+def _sibling(source: Source, node: Node) -> Node | None:
+    """The Medication of the Bundle whose id a ``#id`` gives, though it is not contained."""
+    reference = node.value.get("medicationReference")
+    given = reference.get("reference") if type(reference) is dict else None
+    if not isinstance(given, str):
+        return None
+    key = given.rsplit("/", 1)[-1].lstrip("#")
+    return next((m for m in source.of_kind("Medication") if m.value.get("id") == key), None)
+
+
+def _only(source: Source, node: Node) -> Node | None:
+    """The one Medication, components apart, of a Bundle of one line: a reference that misses it means nothing else."""
+    if len(source.of_kind("MedicationRequest")) != 1 or "medicationReference" not in node.value:
+        return None
+    found = source.of_kind("Medication")
+    components = {key for medicine in found for key in _component_ids(medicine)}
+    whole = [m for m in found if m.value.get("id") not in components]
+    if len(whole) != 1:
+        return None
+    source.findings.append(REPAIRED.finding(f"{node.place}/medicationReference"))
+    return whole[0]
+
+
+def _component_ids(medicine: Node) -> list[str]:
+    keys = []
+    items = medicine.value.get("ingredient")
+    for item in items if type(items) is list else []:
+        reference = item.get("itemReference") if type(item) is dict else None
+        given = reference.get("reference") if type(reference) is dict else None
+        if isinstance(given, str):
+            keys.append(given.rsplit("/", 1)[-1].lstrip("#"))
+    return keys
 
 
 def _codes(source: Source, value: Any, place: str) -> tuple[tuple[Code, ...], Code | None, str | None, bool]:
