@@ -18,7 +18,7 @@ from mappings.cda.people_read import name_parts
 from mappings.cda.section_plans import ABSENT, NOTHING_SAID, SectionPlan, absence_words
 from mappings.document.prescription import Motive
 from mappings.document.summary import Absence
-from mappings.document.values import Code, Concept
+from mappings.document.values import Concept, Moment
 
 __all__ = ["COMMENT", "MOST_ENTRIES", "MOST_WORDS", "SectionContent", "statement"]
 
@@ -118,6 +118,11 @@ class SectionContent:
                 return True
         return None
 
+    @property
+    def created_at(self) -> Moment | None:
+        """The date of the document, for what must have one."""
+        return self.reader.moment(first(self.reader.root, "effectiveTime"))
+
     # --- words ---
 
     def say(self, element: _Element, name: str, words: str) -> None:
@@ -153,7 +158,7 @@ class SectionContent:
         if tag in ("author", "performer", "informant", "participant"):
             return _person(element)
         if tag == "referenceRange":
-            bounds = first(first(element, "observationRange") or element, "value")
+            bounds = element.find("{*}observationRange/{*}value")
             return interval_words(bounds) if bounds is not None else None
         if tag == "reference":
             return value_of(element.find(f".//{V3}text/{_REFERENCE}"))
@@ -268,14 +273,3 @@ def statement(plan: SectionPlan, words: str) -> tuple[Absence | None, str | None
         if words.startswith(said + "\n"):
             return absence, words[len(said) + 1 :]
     return None, words
-
-
-def literal(coded: _Element | None, allowed: frozenset[str]) -> str | None:
-    """A code among a few."""
-    value = value_of(coded, "code")
-    return value if value in allowed else None
-
-
-def default_code(found: Code | None, default: Code) -> Code:
-    """A code, else the usual one."""
-    return found if found is not None else default

@@ -5,12 +5,12 @@ from __future__ import annotations
 from lxml import etree
 
 from mappings.cda.entries_read import observation_code, value
-from mappings.cda.node import every, first, local, value_of
+from mappings.cda.node import every, first, local
 from mappings.cda.section_content import SectionContent
 from mappings.document.summary import FamilyCondition, FamilyMember, LifestyleObservation, Value
 from mappings.document.values import Moment
 
-__all__ = ["observed", "read_family", "read_lifestyle", "when"]
+__all__ = ["OBSERVED", "accounted", "observed", "read_family", "read_lifestyle", "when"]
 
 _Element = etree._Element
 
@@ -104,8 +104,3 @@ def _condition(content: SectionContent, observation: _Element) -> FamilyConditio
         onset=when(content, observation),
         **({"category": category} if category is not None else {}),
     )
-
-
-def status_of(element: _Element) -> str | None:
-    """The statusCode of an entry."""
-    return value_of(first(element, "statusCode"), "code")

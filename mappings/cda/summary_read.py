@@ -13,10 +13,19 @@ from mappings.cda.build import V3
 from mappings.cda.errors import NotCda
 from mappings.cda.node import Reader, every, first, flat, place, squeeze, template_roots, value_of
 from mappings.cda.section_content import SectionContent, statement
+from mappings.cda.section_measures_read import (
+    is_results,
+    read_assessments,
+    read_care_plan,
+    read_pregnancies,
+    read_results,
+    read_vital_signs,
+)
 from mappings.cda.section_observations_read import read_family, read_lifestyle
-from mappings.cda.section_plans import NOTHING_SAID, PLANS, WRAPPERS
+from mappings.cda.section_plans import IPS_VIGILANCE, NOTHING_SAID, PLANS, WRAPPERS
 from mappings.cda.section_problems_read import read_allergies, read_problems
 from mappings.cda.section_procedures_read import read_procedures, read_treatments
+from mappings.cda.section_products_read import read_devices, read_immunizations
 from mappings.cda.sections_read import media
 from mappings.document.summary import Absence, MedicalSummary, Section
 
@@ -35,6 +44,13 @@ _READERS: dict[str, _Read] = {
     "lifestyle": read_lifestyle,
     "family_history": read_family,
     "treatments": read_treatments,
+    "immunizations": read_immunizations,
+    "devices": read_devices,
+    "vital_signs": read_vital_signs,
+    "results": read_results,
+    "functional_status": read_assessments,
+    "care_plan": read_care_plan,
+    "pregnancies": read_pregnancies,
 }
 #: Members that are words alone.
 _WORDS = frozenset({"occupational_risks", "vigilance", "advance_directives"})
@@ -43,12 +59,15 @@ _WORDS = frozenset({"occupational_risks", "vigilance", "advance_directives"})
 _BY_TEMPLATE = {
     **{plan.templates[-1]: name for name, plan in PLANS.items()},
     **{plan.templates[-1]: f"#{name}" for name, plan in WRAPPERS.items()},
+    IPS_VIGILANCE.templates[-1]: "vigilance",
+    "1.2.250.1.213.1.1.2.154": "care_plan",
     "1.2.250.1.213.1.1.2.243": "#pdf",
 }
+#: Two codes have two meanings: 30954-2 (results, or points of vigilance), 18776-5 (care plan, or treatments).
 _BY_CODE = {
-    **{plan.code.code: f"#{name}" for name, plan in WRAPPERS.items()},
-    **{plan.code.code: name for name, plan in PLANS.items()},
-    "44944-7": "vigilance",
+    **{plan.code.code: name for name, plan in PLANS.items() if name != "vigilance"},
+    **{plan.code.code: f"#{name}" for name, plan in WRAPPERS.items() if name != "plan"},
+    IPS_VIGILANCE.code.code: "vigilance",
     "55108-5": "#pdf",
 }
 #: The part that takes the words of a section that only holds others.
@@ -237,4 +256,9 @@ def _member(section: _Element) -> str | None:
     found = next((_BY_TEMPLATE[oid] for oid in roots if oid in _BY_TEMPLATE), None)
     if found is not None:
         return found
-    return _BY_CODE.get(value_of(first(section, "code"), "code") or "")
+    found = _BY_CODE.get(value_of(first(section, "code"), "code") or "")
+    if found == "results" and not is_results(section):
+        return "vigilance"
+    if found == "care_plan" and first(section, "component") is not None:
+        return "#plan"
+    return found
