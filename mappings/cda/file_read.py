@@ -15,7 +15,10 @@ from mappings.document.report import Report
 
 __all__ = ["decode", "read_file"]
 
+#: Other names of the types that are read.
 MEDIA_TYPES = {"image/jpg": "image/jpeg", "application/rtf": "text/rtf", "image/tif": "image/tiff"}
+
+READ = frozenset({"application/pdf", "text/plain", "text/rtf", "image/jpeg", "image/tiff"})
 
 
 def decode(element: etree._Element) -> bytes | None:
@@ -35,7 +38,9 @@ def read_file(reader: Reader, body: etree._Element, header: dict[str, Any]) -> R
     media_type = MEDIA_TYPES.get(media_type, media_type)
     encoded = text.get("representation") == "B64"
     content = decode(text) if encoded else (flat(text) or "").encode()
-    made = reader.make(Report, text, **header, media_type=media_type, content=content) if content else None
+    made = None
+    if content and media_type in READ:
+        made = reader.make(Report, text, **header, media_type=media_type, content=content)
     if made is None:
         raise NotCda(
             "CDA-READ-004",

@@ -269,7 +269,8 @@ def _whole(reader: Reader, acts: list[Act], created: str) -> tuple[Act, ...]:
     performer = main.performer or _first_professional(reader)
     period = main.period if main.period is not None and main.period.start is not None else None
     if period is None or main.performer is None:
-        reader.finding(rules.UNUSABLE_VALUE, first(reader.root, "documentationOf") or reader.root)
+        found = first(reader.root, "documentationOf")
+        reader.finding(rules.UNUSABLE_VALUE, found if found is not None else reader.root)
         end = main.period.end if main.period is not None else None
         period = period or reader.make(Period, reader.root, start=created, end=end) or Period(start=created)
         main = main.model_copy(update={"period": period, "performer": performer})
