@@ -11,25 +11,25 @@ import hashlib
 import itertools
 import ssl
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 from cryptography import x509
 from cryptography.x509.oid import NameOID
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from adapters.mss.addresses import CITIZEN_DOMAIN
 from adapters.mss.client import AuthMode
 from adapters.mss.judge import Judged, judge
 from adapters.mss.rules import MailRefused
+from adapters.mss.sandbox_boxes import Boxes
+from adapters.mss.sandbox_http import routes
+from adapters.mss.sandbox_imap import imap_server
 from adapters.mss.sandbox_notices import Notice, render
-from adapters.mss.sandbox_smtp import Envelope, Reply, SmtpServer, SmtpSettings
+from adapters.mss.sandbox_smtp import Envelope, Reply, SmtpSettings, smtp_server
+from adapters.mss.sandbox_wire import Wire
 from adapters.mss.whitelist import NAMESPACE
 from adapters.sandbox_base import Faults, Journal, Server, admin_app, serve
 from conformance.verdict import Finding
@@ -78,7 +78,7 @@ class StoredMail:
     sha256: str
     documents: tuple[Mapping[str, Any], ...]
     duplicate_of: str | None  #: the first mail with the same Message-ID
-    raw: bytes = field(repr=False)
+    raw: bytes = field(repr=False)  #: empty once room was made for newer ones
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -93,6 +93,7 @@ class StoredMail:
             "sha256": self.sha256,
             "documents": [dict(d) for d in self.documents],
             "duplicateOf": self.duplicate_of,
+            "kept": bool(self.raw),
         }
 
 
@@ -109,6 +110,7 @@ class MssSandbox:
         *,
         smtp_port: int = 0,
         api_port: int = 0,
+        imap_port: int = 0,
         host: str = "127.0.0.1",
         settings: SmtpSettings | None = None,
         domains: tuple[str, ...] = SANDBOX_DOMAINS,
@@ -116,7 +118,7 @@ class MssSandbox:
         check_token: Callable[[str, str], bool] | None = None,
         require_certificate: bool = True,
         require_pdfa: bool = False,
-        max_kept: int = 20_000,
+        max_bytes: int = 128 * 1024 * 1024,
         tls_maximum: ssl.TLSVersion | None = None,
     ) -> None:
         self.settings = settings or SmtpSettings()
@@ -127,7 +129,7 @@ class MssSandbox:
         self._check_token = check_token
         self._require_pdfa = require_pdfa
         self._host = host
-        self._ports = (smtp_port, api_port)
+        self._ports = (smtp_port, api_port, imap_port)
         self._context = server_ssl_context(pki.server, pki.trust if require_certificate else None)
         if tls_maximum is not None:
             self._context.maximum_version = tls_maximum
@@ -136,12 +138,16 @@ class MssSandbox:
         self._messages: dict[str, StoredMail] = {}
         self._by_message_id: dict[str, str] = {}
         self._notices: dict[str, Notice] = {}
-        self._max_kept = max_kept
+        self._with_bytes: deque[str] = deque()
+        self._bytes = 0
+        self._max_bytes = max_bytes
+        self.boxes = Boxes(uid_validity=int(datetime.now(UTC).timestamp()))
         self._web: Server | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._done: asyncio.Event | None = None
         self.smtp_port = 0
+        self.imap_port = 0
         self.api_port = 0
         self.connections = 0  #: taken since the start
 
@@ -154,16 +160,19 @@ class MssSandbox:
 
         async def main() -> None:
             self._loop, self._done = asyncio.get_running_loop(), asyncio.Event()
-            server = SmtpServer(self, self._context, self.settings)
+            smtp = smtp_server(self, self._context, self.settings)
+            imap = imap_server(self, self._context, self.settings.auth)
             try:
-                self.smtp_port = await server.start(self._host, self._ports[0])
+                self.smtp_port = await smtp.start(self._host, self._ports[0])
+                self.imap_port = await imap.start(self._host, self._ports[2])
             except OSError as exc:
                 failure.append(exc)
                 return
             finally:
                 ready.set()
             await self._done.wait()
-            await server.stop()
+            await smtp.stop()
+            await imap.stop()
 
         self._thread = threading.Thread(target=lambda: asyncio.run(main()), name="mss-sandbox", daemon=True)
         self._thread.start()
@@ -171,7 +180,7 @@ class MssSandbox:
         if failure:
             raise RuntimeError("the mail simulator could not start") from failure[0]
         self._web = serve(
-            admin_app("Simulateur d'opérateur MSSanté", self.journal, self.faults, self._routes()),
+            admin_app("Simulateur d'opérateur MSSanté", self.journal, self.faults, routes(self)),
             host=self._host,
             port=self._ports[1],
         )
@@ -207,11 +216,26 @@ class MssSandbox:
         with self._lock:
             return list(self._messages.values())
 
-    def inbox(self, mailbox: str) -> list[bytes]:
-        """The notices waiting for a sending mailbox, as mails, oldest first."""
+    def message(self, number: str) -> StoredMail | None:
+        """One mail by its number."""
         with self._lock:
-            waiting = [n for n in self._notices.values() if n.to.lower() == mailbox.lower()]
-        return [raw for n in waiting if (raw := render(n, self.settings.hostname))]
+            return self._messages.get(number)
+
+    @property
+    def notices(self) -> list[Notice]:
+        """The notices sent back, oldest first."""
+        with self._lock:
+            return list(self._notices.values())
+
+    def notice(self, number: str) -> bytes:
+        """A notice as a mail; empty when there is none, or when the mail it is about was let go."""
+        with self._lock:
+            found = self._notices.get(number)
+        return self._render(found) if found is not None else b""
+
+    def inbox(self, mailbox: str) -> list[bytes]:
+        """The mails waiting in a mailbox, oldest first: notices about what it sent, and what was sent to it."""
+        return [raw for mail in self.boxes.content(mailbox) if (raw := mail.load())]
 
     def clear(self) -> None:
         """Forget mails, notices and exchanges."""
@@ -219,6 +243,9 @@ class MssSandbox:
             self._messages.clear()
             self._by_message_id.clear()
             self._notices.clear()
+            self._with_bytes.clear()
+            self._bytes = 0
+        self.boxes.clear()
         self.connections = 0
         self.journal.clear()
 
@@ -294,8 +321,25 @@ class MssSandbox:
         )
         return 250, text
 
+    def check_reader(self, mode: AuthMode, mailbox: str, secret: str, wire: Wire) -> bool:
+        """Judge who wants to read a mailbox: by certificate one of its own, by token as for sending."""
+        if mode is not AuthMode.EXTERNAL:
+            return self.check_login(mode, mailbox, secret)
+        certificate = wire.peer()
+        if certificate is None or mailbox.rpartition("@")[2].lower() not in self.domains - {CITIZEN_DOMAIN}:
+            return False
+        if self._senders is None:
+            return True
+        return mailbox.lower() in {a.lower() for a in self._senders.get(_structure(certificate), frozenset())}
+
+    def deliver(self, address: str, data: bytes) -> None:
+        """Put any mail into a mailbox, unjudged, as if another operator had sent it."""
+        self.boxes.deliver(address, lambda: data)
+
     def _take_notice(self, envelope: Envelope, data: bytes) -> Reply:
-        """A disposition notice of ours about a mail received: kept in the journal only."""
+        """A disposition notice about a mail received: it goes to the mailboxes it is for."""
+        for recipient in envelope.recipients:
+            self.deliver(recipient, data)
         self.journal.record(
             "NOTICE", "accepted", request=data, request_type="message/rfc822", response_type="text/plain"
         )
@@ -330,9 +374,19 @@ class MssSandbox:
                 raw=data,
             )
             self._messages[number] = stored
-            while len(self._messages) > self._max_kept:
-                self._messages.pop(next(iter(self._messages)))
+            self._with_bytes.append(number)
+            self._bytes += len(data)
+            while self._bytes > self._max_bytes and len(self._with_bytes) > 1:
+                old = self._messages[self._with_bytes.popleft()]
+                self._bytes -= len(old.raw)
+                self._messages[old.id] = replace(old, raw=b"")
+        for recipient in stored.recipients:
+            self.boxes.deliver(recipient, lambda: self._bytes_of(number))
         return stored
+
+    def _bytes_of(self, number: str) -> bytes:
+        found = self.message(number)
+        return found.raw if found is not None else b""
 
     def _answer_back(self, envelope: Envelope, stored: StoredMail, judged: Judged) -> None:
         bounce = self.faults.take("DATA", "late_bounce")
@@ -340,86 +394,34 @@ class MssSandbox:
         wants_receipt = bool(judged.mail.header("Disposition-Notification-To"))
         for recipient in envelope.recipients:
             notify = envelope.notify.get(recipient, frozenset())
-            common = {"to": stored.sender, "recipient": recipient, "envelope_id": stored.envelope_id, "at": stored.at}
+            common = {
+                "to": stored.sender,
+                "recipient": recipient,
+                "envelope_id": stored.envelope_id,
+                "at": stored.at,
+                "about": stored.id,
+            }
             if bounce is not None:
                 if "NEVER" not in notify:
                     status = str(bounce.parameters.get("status", "5.1.1"))
                     text = str(bounce.parameters.get("text", "User unknown"))
-                    self._notice(kind="bounced", code=status, text=text, original=stored.raw, **common)
+                    self._notice(kind="bounced", code=status, text=text, **common)
                 continue
             if "SUCCESS" in notify:
-                self._notice(kind="delivered", original=stored.raw, **common)
+                self._notice(kind="delivered", **common)
             if wants_receipt and stored.duplicate_of is None:
                 code = str(error.parameters.get("code", "902")) if error is not None else ""
-                self._notice(kind="error" if code else "processed", code=code, original=stored.raw, **common)
+                self._notice(kind="error" if code else "processed", code=code, **common)
 
     def _notice(self, **members: Any) -> None:
         with self._lock:
             notice = Notice(id=f"ntc_{next(self._ids):06d}", **members)
             self._notices[notice.id] = notice
-            while len(self._notices) > self._max_kept:
-                self._notices.pop(next(iter(self._notices)))
+        self.boxes.deliver(notice.to, lambda: self._render(notice))
 
-    # HTTP
-
-    def _routes(self) -> list[Route]:
-        return [
-            Route("/messages", self._list),
-            Route("/messages/{id}", self._one),
-            Route("/messages/{id}/raw", self._raw),
-            Route("/notices", self._list_notices),
-            Route("/notices/{id}/raw", self._raw_notice),
-            Route("/listeblanchemssante.xml", self._white_list),
-        ]
-
-    async def _list(self, request: Request) -> Response:
-        found = self.messages
-        if message_id := request.query_params.get("messageId"):
-            found = [m for m in found if m.message_id.strip("<>") == message_id.strip("<>")]
-        return _json([m.as_json() for m in found])
-
-    async def _one(self, request: Request) -> Response:
-        return _json(self._find(request).as_json())
-
-    async def _raw(self, request: Request) -> Response:
-        return Response(
-            self._find(request).raw, media_type="message/rfc822", headers={"x-content-type-options": "nosniff"}
-        )
-
-    def _find(self, request: Request) -> StoredMail:
-        with self._lock:
-            found = self._messages.get(request.path_params["id"])
-        if found is None:
-            raise HTTPException(404, "no such message")
-        return found
-
-    async def _list_notices(self, request: Request) -> Response:
-        with self._lock:
-            notices = list(self._notices.values())
-        return _json(
-            [
-                {
-                    "id": n.id,
-                    "at": n.at.isoformat(),
-                    "kind": n.kind,
-                    "to": n.to,
-                    "recipient": n.recipient,
-                    "envelopeId": n.envelope_id,
-                    "code": n.code,
-                }
-                for n in notices
-            ]
-        )
-
-    async def _raw_notice(self, request: Request) -> Response:
-        with self._lock:
-            notice = self._notices.get(request.path_params["id"])
-        if notice is None:
-            raise HTTPException(404, "no such notice")
-        return Response(render(notice, self.settings.hostname), media_type="message/rfc822")
-
-    async def _white_list(self, request: Request) -> Response:
-        return Response(self.white_list(), media_type="application/xml")
+    def _render(self, notice: Notice) -> bytes:
+        original = self._bytes_of(notice.about)
+        return render(notice, original, self.settings.hostname) if original else b""
 
     def white_list(self) -> bytes:
         """The white list of the sandbox, in the shape of the national one."""
@@ -434,10 +436,6 @@ class MssSandbox:
             f"<DateDeGeneration>{when}</DateDeGeneration><ListeDomaines>{rows}</ListeDomaines></ListeBlancheMSSante>"
         )
         return text.encode()
-
-
-def _json(content: object) -> Response:
-    return Response(orjson.dumps(content), media_type="application/json")
 
 
 def _structure(certificate: x509.Certificate | None) -> str:

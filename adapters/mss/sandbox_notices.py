@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -26,11 +26,24 @@ class Notice:
     at: datetime
     code: str = ""  #: enhanced status of a bounce, or code of an integration error
     text: str = ""
-    original: bytes = field(default=b"", repr=False)
+    about: str = ""  #: the mail it answers, by its number at the operator
+
+    def as_json(self) -> dict[str, str]:
+        """The line of the list."""
+        return {
+            "id": self.id,
+            "at": self.at.isoformat(),
+            "kind": self.kind,
+            "to": self.to,
+            "recipient": self.recipient,
+            "envelopeId": self.envelope_id,
+            "code": self.code,
+            "about": self.about,
+        }
 
 
-def render(notice: Notice, hostname: str) -> bytes:
-    """Write the notice as a mail."""
+def render(notice: Notice, original: bytes, hostname: str) -> bytes:
+    """Write the notice about a mail, given as its bytes."""
     if notice.kind in ("processed", "error"):
         answer = Answer(
             mailbox=notice.recipient,
@@ -40,12 +53,12 @@ def render(notice: Notice, hostname: str) -> bytes:
             reporting_ua=f"{hostname}; simulateur",
             error_code=notice.code if notice.kind == "error" else "",
         )
-        mail = build_disposition(notice.original, answer)
+        mail = build_disposition(original, answer)
         return mail.data if mail is not None else b""
-    return _delivery(notice, hostname)
+    return _delivery(notice, original, hostname)
 
 
-def _delivery(notice: Notice, hostname: str) -> bytes:
+def _delivery(notice: Notice, original: bytes, hostname: str) -> bytes:
     failed = notice.kind == "bounced"
     head = EmailMessage(policy=SMTP)
     head["From"] = f"MAILER-DAEMON@{hostname}"
@@ -72,7 +85,7 @@ def _delivery(notice: Notice, hostname: str) -> bytes:
     text.set_content(words, charset="utf-8", cte="quoted-printable")
     del text["MIME-Version"]
     boundary = f"=_{notice.id}"
-    returned = notice.original.partition(b"\r\n\r\n")[0] + b"\r\n"
+    returned = original.partition(b"\r\n\r\n")[0] + b"\r\n"
     parts = [
         text.as_bytes(),
         b"Content-Type: message/delivery-status\r\n\r\n" + "\r\n".join(status).encode("ascii", "replace") + b"\r\n",

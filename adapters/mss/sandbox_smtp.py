@@ -1,7 +1,6 @@
 """The SMTP side of the operator's simulator: STARTTLS or nothing, a client certificate, DSN, and faults at every step.
 
-Written over asyncio's protocols rather than with a server library: faults must strike between two bytes (an end of file
-right after the handshake, a reset after the final dot), and the delivery extension of RFC 3461 is part of the dialogue.
+The delivery extension of RFC 3461 is part of the dialogue, which no Python server library offers.
 """
 
 from __future__ import annotations
@@ -11,19 +10,18 @@ import base64
 import binascii
 import re
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from cryptography import x509
 
 from adapters.mss.client import AuthMode
+from adapters.mss.sandbox_wire import Closed, TlsUpgradeServer, Wire
 from adapters.sandbox_base import Faults
 
-__all__ = ["Envelope", "Operator", "Reply", "SmtpServer", "SmtpSettings"]
+__all__ = ["Envelope", "Operator", "Reply", "SmtpSettings", "credentials", "smtp_server"]
 
 Reply = tuple[int, str]
-_LINE = 2048  # RFC 5321 4.5.3.1.4 with room for ESMTP parameters
 _ADDRESS = re.compile(r"<([^<>\s]*)>((?: \S+)*)", re.IGNORECASE)
 
 
@@ -66,158 +64,20 @@ class Operator(Protocol):
     def receive(self, envelope: Envelope, data: bytes) -> Reply: ...
 
 
-class _Closed(Exception):
-    """The peer is gone."""
+def smtp_server(operator: Operator, context: ssl.SSLContext, settings: SmtpSettings) -> TlsUpgradeServer:
+    """The submission service of an operator."""
 
+    async def dialogue(wire: Wire) -> None:
+        operator.connections += 1
+        await _Dialogue(operator, context, settings, wire).run()
 
-class _Wire(asyncio.Protocol):
-    """Bytes in, bytes out, and an upgrade to TLS in the middle."""
-
-    def __init__(self, session: Callable[[_Wire], asyncio.Task[None]]) -> None:
-        self._start = session
-        self._buffer = bytearray()
-        self._arrived = asyncio.Event()
-        self._closed = False
-        self.transport: asyncio.Transport | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.byte_delay = 0.0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]
-        self.task = self._start(self)
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        self._arrived.set()
-
-    def eof_received(self) -> None:
-        self._closed = True
-        self._arrived.set()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._closed = True
-        self._arrived.set()
-
-    async def _more(self) -> None:
-        if self._closed:
-            raise _Closed
-        self._arrived.clear()
-        await self._arrived.wait()
-
-    async def line(self) -> bytes:
-        """One line with its CRLF. A bare LF ends no line: it would smuggle a second command."""
-        start = 0
-        while (end := self._buffer.find(b"\r\n", start)) < 0:
-            if len(self._buffer) > _LINE:
-                raise _Closed
-            start = max(len(self._buffer) - 1, 0)
-            await self._more()
-        line = bytes(self._buffer[: end + 2])
-        del self._buffer[: end + 2]
-        return line
-
-    async def message(self, limit: int) -> bytes | None:
-        """The bytes up to the final dot, unstuffed; None when they are over the limit (they are still read)."""
-        start, kept = 0, True
-        while True:
-            if self._buffer.startswith(b".\r\n"):
-                del self._buffer[:3]
-                return b"" if kept else None
-            end = self._buffer.find(b"\r\n.\r\n", start)
-            if end >= 0:
-                data = bytes(self._buffer[: end + 2])
-                del self._buffer[: end + 5]
-                data = data[1:] if data.startswith(b".") else data
-                return data.replace(b"\r\n..", b"\r\n.") if kept else None
-            if len(self._buffer) > limit + 1024:
-                kept = False
-                del self._buffer[:-4]
-            start = max(len(self._buffer) - 4, 0)
-            await self._more()
-
-    async def send(self, text: str) -> None:
-        if self.transport is None or self._closed:
-            raise _Closed
-        data = text.encode("ascii", "replace")
-        if not self.byte_delay:
-            self.transport.write(data)
-            return
-        for byte in data[:-1]:
-            self.transport.write(bytes([byte]))
-            await asyncio.sleep(self.byte_delay)
-        # Not after the last one: the peer may go on at once, as it does after the answer to STARTTLS.
-        self.transport.write(data[-1:])
-
-    async def start_tls(self, context: ssl.SSLContext) -> None:
-        if self._buffer or self.transport is None:
-            raise _Closed  # bytes sent in clear before the handshake: an injection (RFC 3207 5)
-        loop = asyncio.get_running_loop()
-        try:
-            upgraded = await loop.start_tls(self.transport, self, context, server_side=True, ssl_handshake_timeout=10)
-        except (OSError, ssl.SSLError):
-            raise _Closed from None
-        self.transport = upgraded
-
-    def peer(self) -> x509.Certificate | None:
-        tls = self.transport.get_extra_info("ssl_object") if self.transport is not None else None
-        der = tls.getpeercert(binary_form=True) if tls is not None else None
-        return x509.load_der_x509_certificate(der) if der else None
-
-    def abort(self) -> None:
-        self._closed = True
-        if self.transport is not None:
-            self.transport.abort()
-
-    def close(self) -> None:
-        self._closed = True
-        if self.transport is not None:
-            self.transport.close()
-
-
-class SmtpServer:
-    """The listening side; lives in the event loop that starts it."""
-
-    def __init__(self, operator: Operator, context: ssl.SSLContext, settings: SmtpSettings) -> None:
-        self._operator = operator
-        self._context = context
-        self._settings = settings
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def start(self, host: str, port: int) -> int:
-        """Listen; give the port taken."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Wire(self._session), host, port)
-        return int(self._server.sockets[0].getsockname()[1])
-
-    async def stop(self) -> None:
-        """Stop listening and drop the connections still open."""
-        if self._server is not None:
-            self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _session(self, wire: _Wire) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(self._serve(wire))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    async def _serve(self, wire: _Wire) -> None:
-        self._operator.connections += 1
-        try:
-            await _Dialogue(self._operator, self._context, self._settings, wire).run()
-        except (_Closed, ConnectionError):
-            pass
-        finally:
-            wire.close()
+    return TlsUpgradeServer(dialogue)
 
 
 class _Dialogue:
     """One connection, command by command (RFC 5321)."""
 
-    def __init__(self, operator: Operator, context: ssl.SSLContext, settings: SmtpSettings, wire: _Wire) -> None:
+    def __init__(self, operator: Operator, context: ssl.SSLContext, settings: SmtpSettings, wire: Wire) -> None:
         self._operator = operator
         self._context = context
         self._settings = settings
@@ -297,7 +157,7 @@ class _Dialogue:
         await self._say(220, "2.0.0 Ready to start TLS")
         await self._wire.start_tls(self._context)
         if self._operator.faults.take("STARTTLS", "eof_after_starttls") is not None:
-            raise _Closed
+            raise Closed
         self._tls = True
         self._greeted = False
         self._envelope = None
@@ -316,7 +176,7 @@ class _Dialogue:
         except (binascii.Error, UnicodeDecodeError):
             await self._say(501, "5.5.2 Cannot decode the response")
             return
-        mailbox, secret = _credentials(self._settings.auth, answer)
+        mailbox, secret = credentials(self._settings.auth, answer)
         if self._operator.check_login(self._settings.auth, mailbox, secret):
             self._mailbox = mailbox
             await self._say(235, "2.7.0 Authentication successful")
@@ -398,7 +258,7 @@ class _Dialogue:
         self._envelope = None
         if self._operator.faults.take("DATA", "reset_in_data") is not None:
             self._wire.abort()
-            raise _Closed
+            raise Closed
         if data is None:
             await self._say(552, "5.3.4 Message size exceeds fixed limit")
             return
@@ -408,7 +268,7 @@ class _Dialogue:
         code, text = self._operator.receive(envelope, data)
         if code == 250 and self._operator.faults.take("DATA", "reset_after_dot") is not None:
             self._wire.abort()  # kept, but the answer is lost
-            raise _Closed
+            raise Closed
         if code == 250 and (silent := self._operator.faults.take("DATA", "silent_after_dot")) is not None:
             await asyncio.sleep(silent.number("seconds", 60))
         await self._say(code, text)
@@ -447,7 +307,8 @@ def _path(argument: str, keyword: str) -> tuple[str, dict[str, str]] | None:
     return match[1], parameters
 
 
-def _credentials(mode: AuthMode, answer: str) -> tuple[str, str]:
+def credentials(mode: AuthMode, answer: str) -> tuple[str, str]:
+    """Take mailbox and secret out of a decoded SASL response."""
     if mode is AuthMode.XOAUTH2:
         fields = dict(part.partition("=")[::2] for part in answer.split("\x01") if part)
         return fields.get("user", ""), fields.get("auth", "").removeprefix("Bearer ")

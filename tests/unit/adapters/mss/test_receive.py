@@ -96,7 +96,7 @@ def test_a_mail_without_document_is_classified(data: bytes, kind: MailKind) -> N
 def notice(kind: str, code: str = "") -> bytes:
     sent = mail()
     members = {"id": "ntc_1", "to": SENDER, "recipient": DOCTOR, "envelope_id": "dlv_1", "at": WHEN}
-    return render(Notice(kind=kind, code=code, original=sent.data, **members), "op.sandbox")  # type: ignore[arg-type]
+    return render(Notice(kind=kind, code=code, **members), sent.data, "op.sandbox")  # type: ignore[arg-type]
 
 
 def test_reports_come_before_everything() -> None:
