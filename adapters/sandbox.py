@@ -70,7 +70,11 @@ class Sandbox:
         return {
             "dmp": {"api": self.dmp.api_url, "services": self.dmp.base_url},
             "insi": {"api": self.insi.api_url, "services": self.insi.url},
-            "mss": {"api": self.mss.api, "smtp": f"127.0.0.1:{self.mss.smtp_port}"},
+            "mss": {
+                "api": self.mss.api,
+                "smtp": f"127.0.0.1:{self.mss.smtp_port}",
+                "imap": f"127.0.0.1:{self.mss.imap_port}",
+            },
         }
 
     def environment(self) -> dict[str, str]:
