@@ -17,6 +17,8 @@ from mappings.cda.medication_write import main_code
 from mappings.cda.people_write import address_parts
 from mappings.cda.plans import plan_of
 from mappings.cda.prescription_write import TA_ASIP
+from mappings.cda.summary_projection import FORMS as SUMMARY_FORMS
+from mappings.cda.summary_projection import LOSSES as SUMMARY_LOSSES
 from mappings.document.base import Part
 from mappings.document.header import Act, Authentication, Visibility
 from mappings.document.medication import Dosage, Every, Medication
@@ -342,7 +344,7 @@ def _contact(value: Any) -> Any:
 
 
 TABLE = Table(
-    rows=(*_LOSSES, *_FORMS),
+    rows=(*_LOSSES, *SUMMARY_LOSSES, *_FORMS, *SUMMARY_FORMS),
     forms=(Form(cls=Address, becomes=_address), Form(cls=Part, becomes=_contact)),
     texts=_text,
 )

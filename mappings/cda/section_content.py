@@ -227,7 +227,8 @@ class SectionContent:
             if isinstance(child.tag, str) and not _referred(child, referred):
                 words = flat(child)
                 following = child.getnext()
-                heading = words is not None and words.endswith(":") and following is not None
+                styled = len(child) > 0 and child[0].get("styleCode") is not None
+                heading = words is not None and styled and words.endswith(":")
                 if words and not (heading and following is not None and following.tag in _TABLES):
                     out.append(words)
             if tail := squeeze(child.tail):

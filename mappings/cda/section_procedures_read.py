@@ -17,7 +17,7 @@ from mappings.document.summary import Procedure, Treatment
 from mappings.document.values import Period
 from mappings.rendering.posology import made_sentence
 
-__all__ = ["read_procedures", "read_treatments"]
+__all__ = ["read_procedures", "read_treatments", "settled"]
 
 _Element = etree._Element
 
@@ -115,20 +115,26 @@ def read_treatments(content: SectionContent, entry: _Element, inner: _Element) -
 
 
 def _posology(content: SectionContent, element: _Element, product: Medication) -> tuple[Posology, Period | None]:
-    """How to take it, and since when: the dates are those of the treatment (mapping: effectivePeriod)."""
+    """How to take it, and since when."""
     reader = content.reader
     anchor = product_anchor(reader, element)
     found = posology(reader, element, anchor)
+    return settled(found, product, column(reader, anchor, "posologie") if found.text is None else None)
+
+
+def settled(found: Posology, product: Medication, said: str | None) -> tuple[Posology, Period | None]:
+    """The posology without its dates, which are those of the treatment (effectivePeriod), and these dates.
+
+    ``said`` is what stands beside the medicine in the narrative without any reference: it becomes the words of the
+    posology, unless it only says the structure again.
+    """
     period = found.dosage.period if found.dosage is not None else None
     kept = found
     if period is not None and found.dosage is not None:
         rest = found.dosage.model_copy(update={"period": None})
         kept = found.model_copy(update={"dosage": None if rest == Dosage() else rest})
-    if kept.text is None:
-        # Words that stand beside the medicine without a reference, unless they only say the structure again.
-        said = column(reader, anchor, "posologie")
-        if said is not None and said not in (made_sentence(found, product), made_sentence(kept, product)):
-            kept = kept.model_copy(update={"text": said})
+    if kept.text is None and said and said not in (made_sentence(found, product), made_sentence(kept, product)):
+        kept = kept.model_copy(update={"text": said})
     if kept.text is None and not kept.structured:
-        kept = kept.model_copy(update={"text": UNKNOWN_POSOLOGY})
+        kept = kept.model_copy(update={"text": said or UNKNOWN_POSOLOGY})
     return kept, period

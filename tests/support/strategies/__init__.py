@@ -8,5 +8,6 @@ from __future__ import annotations
 from tests.support.strategies.dispensation import dispensations
 from tests.support.strategies.prescription import prescriptions
 from tests.support.strategies.report import reports
+from tests.support.strategies.summary import summaries
 
-__all__ = ["dispensations", "prescriptions", "reports"]
+__all__ = ["dispensations", "prescriptions", "reports", "summaries"]
