@@ -22,7 +22,7 @@ from gateway.feeds.ledger import add_rollups, chain_state, rolled
 from gateway.feeds.tables import chains, entries, links, nodes, pending, protection
 from gateway.feeds.verification import PLACES
 
-__all__ = ["build"]
+__all__ = ["build", "build_many"]
 
 #: One SQL statement a batch; larger batches gain nothing and hold memory.
 _BATCH: Final = 20_000
@@ -76,24 +76,50 @@ class _Part:
 def build(connection: Connection, tenant: str, rows: Iterable[Sequence[Any]], *, batch: int = _BATCH) -> int:
     """Add and seal many rows of one tenant, in order, in the caller's transaction; gives the size of its chain.
 
-    Secondary indexes are made anew at the end when the ledger was empty, since they cost most while rows come in.
     Raises ``ValueError`` when the tenant has unsealed entries: they come first.
     """
-    waiting = connection.execute(select(func.count()).select_from(pending).where(pending.c.tenant == tenant)).scalar()
-    if waiting:
-        raise ValueError("FEED-BULK-001: seal what is waiting before adding in bulk")
-    last = connection.execute(select(func.max(entries.c.id))).scalar() or 0
+    return build_many(connection, [(tenant, rows)], batch=batch)[tenant]
+
+
+def build_many(
+    connection: Connection, tenants: Iterable[tuple[str, Iterable[Sequence[Any]]]], *, batch: int = _BATCH
+) -> dict[str, int]:
+    """Add and seal many rows of several tenants, one after the other; gives the size of each chain.
+
+    Indexes are made anew at the end when the ledger was empty, since they cost most while rows come in.
+    """
+    last = int(connection.execute(select(func.max(entries.c.id))).scalar() or 0)
     indexes = [] if last else [*entries.indexes, *links.indexes]
     for index in indexes:
         connection.execute(DropIndex(index))
     writer = _Postgres(connection) if connection.dialect.name == "postgresql" else _Sqlite(connection)
+    sizes: dict[str, int] = {}
+    with writer:
+        for tenant, rows in tenants:
+            last, sizes[tenant] = _add(connection, writer, tenant, rows, last, batch)
+    for index in indexes:
+        connection.execute(CreateIndex(index))
+    return sizes
+
+
+def _add(
+    connection: Connection,
+    writer: _Sqlite | _Postgres,
+    tenant: str,
+    rows: Iterable[Sequence[Any]],
+    last: int,
+    batch: int,
+) -> tuple[int, int]:
+    """Add the rows of one tenant after entry number ``last``; give the new last number and the chain's size."""
+    if connection.execute(select(pending.c.entry).where(pending.c.tenant == tenant).limit(1)).first():
+        raise ValueError("FEED-BULK-001: seal what is waiting before adding in bulk")
     frontier, head = chain_state(connection, tenant)
     if frontier.size == 0:
         connection.execute(insert(chains).values(tenant=tenant, size=0, head_hash=head, frontier=b""))
     chain = canonical(tenant)
     seq = frontier.size
     tally: Counter[tuple[Any, ...]] = Counter()
-    with writer, _Ahead(writer) as ahead:
+    with _Ahead(writer) as ahead:
         for part in _parts(rows, batch):
             hashes: list[bytes] = []
             payload_hashes = part.payload_hashes()
@@ -101,9 +127,8 @@ def build(connection: Connection, tenant: str, rows: Iterable[Sequence[Any]], *,
                 seq += 1
                 head = link_hash(chain, seq, head, payload_hash)
                 hashes.append(head)
-            first = last + 1
+            numbers = range(last + 1, last + 1 + len(hashes))
             last += len(hashes)
-            numbers = range(first, last + 1)
             ahead.add(
                 entries,
                 ["id", "tenant", "payload_hash", *part.names],
@@ -132,9 +157,7 @@ def build(connection: Connection, tenant: str, rows: Iterable[Sequence[Any]], *,
         .where(chains.c.tenant == tenant)
         .values(size=frontier.size, head_hash=head, frontier=frontier.to_bytes())
     )
-    for index in indexes:
-        connection.execute(CreateIndex(index))
-    return frontier.size
+    return last, frontier.size
 
 
 def _parts(rows: Iterable[Sequence[Any]], size: int) -> Iterator[_Part]:

@@ -48,19 +48,26 @@ def _thresholds(test: Test) -> Iterator[Fraction]:
         yield from _thresholds(part)
 
 
-def _parts(value: Any, measures: Mapping[str, int | bool]) -> tuple[str, Fraction, Fraction] | None:
-    """The measure that moves a value, its number, and what it is divided by; None for values of another kind."""
+def _moving(value: Any) -> tuple[str, Any] | None:
+    """The measure that moves a value and what it is divided by; None when the value is not a count or a ratio."""
     if isinstance(value, str):
-        value = Value(ratio=(value, Fraction(1)))
+        return value, Fraction(1)
     if isinstance(value, Value) and value.measure is not None:
-        value = Value(ratio=(value.measure, Fraction(1)))
-    if not isinstance(value, Value) or value.ratio is None or not isinstance(value.ratio[0], str):
+        return value.measure, Fraction(1)
+    if isinstance(value, Value) and value.ratio is not None and isinstance(value.ratio[0], str):
+        return value.ratio[0], value.ratio[1]
+    return None
+
+
+def _parts(value: Any, measures: Mapping[str, int | bool]) -> tuple[Fraction, Fraction] | None:
+    """The number that moves a value and what it is divided by; None when they are not known."""
+    moving = _moving(value)
+    if moving is None:
         return None
-    name = value.ratio[0]
-    top, bottom = (value_of(operand, measures) for operand in value.ratio)
+    top, bottom = (value_of(operand, measures) for operand in moving)
     if not isinstance(top, Quantity) or not isinstance(bottom, Quantity) or bottom.number <= 0:
         return None
-    return name, top.number, bottom.number
+    return top.number, bottom.number
 
 
 def missing(indicator: Indicator, measures: Mapping[str, int | bool]) -> int | None:
@@ -71,7 +78,7 @@ def missing(indicator: Indicator, measures: Mapping[str, int | bool]) -> int | N
     parts = _parts(indicator.value, measures) if indicator.value is not None else None
     if parts is None or indicator.test is None:
         return None
-    _, top, bottom = parts
+    top, bottom = parts
     if holds(indicator.test, top / bottom):
         return 0
     tries = {0}
@@ -155,10 +162,12 @@ def progress(evaluation: Evaluation, today: date) -> list[Progress]:
         parts = _parts(indicator.value, evaluation.measures) if indicator.value is not None else None
         ahead: Forecast | None = None
         ahead_met: bool | None = None
-        if parts is not None and rules.measures[parts[0]].events is not None:
-            ahead = forecast(int(parts[1]), rules.period.start, rules.period.end, today)
-            if ahead is not None and indicator.test is not None:
-                ahead_met = holds(indicator.test, Fraction(ahead.value) / parts[2])
+        moving = _moving(indicator.value)
+        counted = None if moving is None else evaluation.measures.get(moving[0])
+        if moving is not None and counted is not None and rules.measures[moving[0]].events is not None:
+            ahead = forecast(int(counted), rules.period.start, rules.period.end, today)
+            if ahead is not None and parts is not None and indicator.test is not None:
+                ahead_met = holds(indicator.test, Fraction(ahead.value) / parts[1])
         out.append(
             Progress(
                 indicator=indicator.id,

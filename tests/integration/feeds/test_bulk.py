@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, inspect, select
 
 from gateway.feeds import ledger, tables
-from gateway.feeds.bulk import build
+from gateway.feeds.bulk import build, build_many
 from gateway.feeds.counts import counts
 from gateway.feeds.entry import row_of
 from gateway.feeds.verification import verify
@@ -42,8 +42,8 @@ def test_a_ledger_goes_on_after_a_bulk_build(engine: Engine) -> None:
     """Indexes, the queue and the numbering are as before: more can be added either way."""
     with engine.begin() as connection:
         before = {index["name"] for index in inspect(connection).get_indexes("feed_entries")}
-        build(connection, "t1", many(500, seed=1))
-        build(connection, "t2", many(500, seed=2))
+        sizes = build_many(connection, [("t1", many(500, seed=1)), ("t2", many(400, seed=2))])
+        assert sizes == {"t1": 500, "t2": 400}
         assert {index["name"] for index in inspect(connection).get_indexes("feed_entries")} == before
         ledger.record(connection, "t1", fed(1))
         assert ledger.tenants_to_seal(connection) == ["t1"]
