@@ -130,11 +130,14 @@ def _free_port() -> int:
 class Demonstration:
     """A gateway with its simulators, tenants and clients, ready to be called."""
 
-    def __init__(self, folder: Path, *, port: int | None = None, pool_processes: int = 1) -> None:
+    def __init__(
+        self, folder: Path, *, port: int | None = None, pool_processes: int = 1, settings: dict[str, Any] | None = None
+    ) -> None:
         self.folder = folder
         self.port = port or _free_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
         self._pool = pool_processes
+        self._settings = settings or {}
         self.access: Access | None = None
         self.sandbox: Any = None
         self.gateway: Any = None
@@ -148,9 +151,12 @@ class Demonstration:
 
         with Sandbox(self.folder / "sandbox", structure_id=CABINET[0], structure_name=CABINET[1]) as sandbox:
             self.sandbox = sandbox
+            nested = _nested(sandbox.environment())
+            for name, value in self._settings.items():
+                nested[name] = {**nested.get(name, {}), **value} if isinstance(value, dict) else value
             settings = Settings.model_validate(
                 {
-                    **_nested(sandbox.environment()),
+                    **nested,
                     "base_url": self.base_url,
                     "data_dir": self.folder / "gateway",
                     "poll_seconds": 0.1,

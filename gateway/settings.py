@@ -73,6 +73,7 @@ class MssSettings(_Group):
     white_list_file: Path | None = None
     timeout_seconds: float = 12.0
     max_message_bytes: int = 10 * 1024 * 1024
+    max_wait_seconds: float = Field(3600.0, description="Longest wait before the same mail goes again.")
     send_unqualified: bool = Field(
         False, description="Mail professionals about an unqualified identity (X-MSS-INS: N)."
     )

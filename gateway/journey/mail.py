@@ -94,6 +94,7 @@ class MailCourier(CourierBase):
             await self.hold(
                 delivery,
                 cause_of(CauseCode.IDENTITY_NOT_QUALIFIED),
+                identity=identity,
                 days=self.gateway.settings.hold_days,
                 look_again=LOOK_AGAIN,
             )
@@ -254,8 +255,8 @@ class MailCourier(CourierBase):
             return
         await self._remember_served(delivery, receipt)
         to = Delivery.UNCERTAIN if worst.kind is Kind.UNCERTAIN else Delivery.RETRYING
-        wait = 300.0 if worst.kind is Kind.OPERATOR else worst.retry_after
-        await self.try_later(delivery, to, cause, retry_after=wait)
+        wait = 300.0 if worst.kind is Kind.OPERATOR else float(worst.retry_after or 0)
+        await self.try_later(delivery, to, cause, retry_after=min(wait, self.gateway.settings.mss.max_wait_seconds))
 
     async def _remember_served(self, delivery: Row[Any], receipt: dict[str, Any]) -> None:
         await self.store.write(

@@ -20,7 +20,9 @@ ENDED = {"acknowledged", "refused", "dead_letter", "withdrawn", "expired"}
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demonstration]:
     """One gateway and its simulators for the tests of a module."""
-    with Demonstration(tmp_path_factory.mktemp("gateway"), pool_processes=0).running() as one:
+    folder = tmp_path_factory.mktemp("gateway")
+    settings = {"mss": {"max_wait_seconds": 0.1}}
+    with Demonstration(folder, pool_processes=0, settings=settings).running() as one:
         yield one
 
 
