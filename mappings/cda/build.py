@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from hashlib import sha1
 from uuid import UUID, uuid5
 
 from lxml import etree
@@ -130,6 +131,7 @@ class Builder:
     pdf: bytes | None = None  #: printed copy of the document
     log: LossLog = field(default_factory=LossLog)
     _anchors: dict[str, int] = field(default_factory=dict)
+    _prefix: bytes = b""  #: what the derived identifiers of the document are made from, before the place
 
     def anchor(self, stem: str) -> str:
         """A fresh xs:ID for a piece of narrative: ``med-1``, ``med-2``... unique in the document (CDA: xs:ID)."""
@@ -143,7 +145,16 @@ class Builder:
 
     def uid(self, given: UUID | None, place: str) -> str:
         """The UUID of a part in upper case (CI-SIS II), derived from the document and the place when it has none."""
-        return str(given or derived_id(self.document_id, place)).upper()
+        if given is not None:
+            return str(given).upper()
+        # The text of derived_id, three times faster: a document has sixty of them.
+        if not self._prefix:
+            self._prefix = _DERIVED.bytes + f"{self.document_id.root}^{self.document_id.extension or ''}#".encode()
+        digest = bytearray(sha1(self._prefix + place.encode(), usedforsecurity=False).digest()[:16])
+        digest[6] = digest[6] & 0x0F | 0x50
+        digest[8] = digest[8] & 0x3F | 0x80
+        text = digest.hex().upper()
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def uid(parent: _Element, builder: Builder, given: UUID | None, place: str) -> _Element:

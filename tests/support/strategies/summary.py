@@ -235,7 +235,7 @@ def care_plan() -> st.SearchStrategy[CarePlanItem]:
 
 def sections(entry: st.SearchStrategy[Any], most: int = 2) -> st.SearchStrategy[Section[Any] | None]:
     """A section of entries, words beside them; words alone; or the statement that there are none."""
-    filled = of(Section, entries=some(entry, most, least=1), text=maybe(paragraphs()))
+    filled: st.SearchStrategy[Any] = of(Section, entries=some(entry, most, least=1), text=maybe(paragraphs()))
     return st.one_of(
         filled,
         filled,
