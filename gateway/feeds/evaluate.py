@@ -260,7 +260,10 @@ def value_of(value: str | Fraction | Value, measures: Mapping[str, int | bool]) 
     rates: list[Fraction] = []
     for part in value.mean or ():
         rate = value_of(part, measures)
-        if isinstance(rate, Quantity):
+        if isinstance(rate, bool):
+            # Conditions weigh 1 or 0: their mean is 1 when all of them hold.
+            rates.append(Fraction(int(rate)))
+        elif isinstance(rate, Quantity):
             rates.append(rate.number)
         elif not _given(part, measures) or value.undefined == "refuse":
             return None

@@ -254,3 +254,21 @@ def test_amounts_may_be_rounded_to_the_euro() -> None:
     """Whole euros when the scheme pays so."""
     assert decimal(Fraction(5, 2), "euro") == "3.00"
     assert decimal(Fraction(-1, 1000)) == "0.00"
+
+
+def test_all_or_nothing_with_a_part_that_stays_due() -> None:
+    """FAMI: one base criterion missed and the base is lost, while equipment is a rule of its own."""
+    base: dict[str, int | bool] = dict.fromkeys(["dmp_software", "sesam_vitale", "scor", "mss", "coordinated"], True)
+    rules = rule("fr.infirmier.fami.2025")
+    met = evaluate(rules, base | {"fse": 70, "claims": 100}).as_json()["total"]
+    missed = evaluate(rules, base | {"fse": 69, "claims": 100}).as_json()["total"]
+    assert (met["amount"], missed["amount"]) == ("590.00", "0.00")
+    equipment = evaluate(rule("fr.infirmier.fami.2025.equipement"), {"video": True, "devices": False})
+    assert equipment.as_json()["total"]["amount"] == "350.00"
+
+
+def test_a_mean_of_conditions_is_the_share_that_holds() -> None:
+    """Two of four conditions: one half; all of them: one."""
+    rules = made(TWO + "indicators:\n  - {id: m, value: {mean: [{flag: yes}, {ratio: [a, b]}]}, test: {gte: 1}}\n")
+    assert evaluate(rules, {"yes": True, "a": 0, "b": 4}).as_json()["indicators"][0]["value"] == "1/2"
+    assert evaluate(rules, {"yes": True, "a": 4, "b": 4}).indicators[0].met is True
