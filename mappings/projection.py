@@ -83,10 +83,7 @@ def _table(target: str) -> Table:
 
 def losses(document: Part, target: str) -> Iterator[LossItem]:
     """The members of a document that a target keeps as text only or loses, each with its JSON pointer."""
-    kind = getattr(document, "kind", "")
-    for row, path in _losing(target):
-        if row.kinds is not None and kind not in row.kinds:
-            continue
+    for row, path in _losing(target, getattr(document, "kind", "")):
         for value, where in _values(document, document, path, 0, ""):
             if row.becomes(value, where) != value:
                 name = path[-1] if path[-1] != "*" else path[-2]
@@ -94,8 +91,9 @@ def losses(document: Part, target: str) -> Iterator[LossItem]:
 
 
 @functools.cache
-def _losing(target: str) -> tuple[tuple[Row, tuple[str, ...]], ...]:
-    return tuple((row, tuple(row.path.split("."))) for row in _table(target).rows if row.fate is not Fate.CARRIED)
+def _losing(target: str, kind: str) -> tuple[tuple[Row, tuple[str, ...]], ...]:
+    rows = (row for row in _table(target).rows if row.kinds is None or kind in row.kinds)
+    return tuple((row, tuple(row.path.split("."))) for row in rows if row.fate is not Fate.CARRIED)
 
 
 def projected(document: P, target: str) -> P:

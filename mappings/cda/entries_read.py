@@ -23,7 +23,7 @@ _Element = etree._Element
 
 IMMUNIZATION = "1.3.6.1.4.1.19376.1.5.3.1.4.12"
 MEDICATION = "1.3.6.1.4.1.19376.1.5.3.1.4.7"
-PRESCRIBED = "1.2.250.1.213.1.1.3.83"
+ATTACHED = "1.2.250.1.213.1.1.3.18"
 
 #: Children of an observation that are carried; the others are named in the loss report.
 _OBSERVED = frozenset(
@@ -46,7 +46,9 @@ def _walk(reader: Reader, parent: _Element) -> Iterator[OtherEntry]:
         if name == "substanceAdministration":
             yield from _administration(reader, child)
         elif name == "organizer":
-            yield from _organizer(reader, child)
+            # An attached file is no group of results.
+            if ATTACHED not in template_roots(child):
+                yield from _organizer(reader, child)
         elif name == "observation":
             found = _result(reader, child)
             if found is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from lxml import etree
@@ -9,9 +10,11 @@ from lxml import etree
 from conformance.verdict import Text
 from mappings.cda.entries_read import known_entries
 from mappings.cda.errors import NotCda
+from mappings.cda.families_read import family_entries
 from mappings.cda.file_read import decode
 from mappings.cda.node import Reader, every, first, flat, local, place, squeeze, template_roots
 from mappings.document.other import Attachment, OtherDocument, OtherEntry, OtherSection
+from mappings.loss import Fate
 from security.xml import canonical
 
 __all__ = ["read_other"]
@@ -68,7 +71,7 @@ def _section(reader: Reader, section: _Element) -> OtherSection:
     attachments: list[Attachment] = []
     for entry in every(section, "entry"):
         shown = _attachments(reader, entry)
-        found = known_entries(reader, entry)
+        found = _entries(reader, section, entry, bool(words))
         attachments += shown
         entries += found
         if shown or found:
@@ -94,6 +97,18 @@ def _section(reader: Reader, section: _Element) -> OtherSection:
         "sections": tuple(inner),
     }
     return reader.make(OtherSection, section, **fields) or OtherSection(sections=tuple(inner))
+
+
+def _entries(reader: Reader, section: _Element, entry: _Element, told: bool) -> list[OtherEntry]:
+    """The known families of an entry; a part of it that they do not hold remains in the narrative, which is kept."""
+    before = len(reader.log.items)
+    found = family_entries(reader, section, entry) or known_entries(reader, entry)
+    if told:
+        items = reader.log.items
+        for index in range(before, len(items)):
+            if items[index].fate is Fate.LOST:
+                items[index] = replace(items[index], fate=Fate.TEXT_ONLY, reason=_IN_NARRATIVE)
+    return found
 
 
 def _name(entry: _Element) -> str:

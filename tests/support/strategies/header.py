@@ -100,7 +100,7 @@ def participants() -> st.SearchStrategy[Participant]:
             Participant,
             type=st.sampled_from(("REF", "REFB", "RESP", "PRF", "VRF")),
             function=maybe(FUNCTIONS),
-            entity_class=st.sampled_from(("PROV", "AGNT")),
+            entity_class=st.just("AGNT") | st.sampled_from(("PROV", "AGNT")),
             **people,
         ),
     )
@@ -158,8 +158,7 @@ def headers(
         "title": texts(),
         "created_at": instants(),
         "confidentiality": st.sampled_from(("N", "N", "R", "V")),
-        "visibility": st.just(Visibility())
-        | of(
+        "visibility": of(
             Visibility,
             masked_from_professionals=st.booleans(),
             hidden_from_patient=st.booleans(),
@@ -177,7 +176,7 @@ def headers(
             2,
         ),
         "recipients": some(recipients(), 2),
-        "participants": some(participants(), 2),
+        "participants": some(participants(), 3),
         "orders": some(of(Order, id=identifiers(), accession_number=maybe(identifiers())), 2),
         "acts": acts(specialties, both_ends=both_ends).map(
             lambda found: found if act_codes else (found[0].model_copy(update={"code": None}), *found[1:])
@@ -189,7 +188,7 @@ def headers(
                 code=codes(LOINC, {"64292-6": "Décharge de responsabilité"}, "LOINC"),
                 id=maybe(identifiers()),
             ),
-            1,
+            2,
         ),
     }
     return made

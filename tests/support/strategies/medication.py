@@ -67,7 +67,7 @@ def medications() -> st.SearchStrategy[Medication]:
             of(
                 Package,
                 code=maybe(CIP_CODES),
-                name=maybe(texts(2)),
+                name=st.one_of(texts(2), texts(2), st.none()),
                 container=maybe(CONTAINERS),
                 capacity=maybe(quantities((("{tablet}", None), ("mL", "millilitres")))),
             )
@@ -89,17 +89,16 @@ def medications() -> st.SearchStrategy[Medication]:
     )
 
 
+EVENTS = st.sampled_from(("AC", "ACM", "C", "CD", "HS", "ICV", "PCV", "WAKE"))
+
+
 def timings() -> st.SearchStrategy[Every | AfterEvent]:
     """When a medicine is taken."""
     return st.one_of(
         of(Every, period=INTERVALS, at=maybe(instants()), text=maybe(texts(3))),
         of(Every, at=instants() | days(), text=maybe(texts(3))),
-        of(
-            AfterEvent,
-            event=st.sampled_from(("AC", "ACM", "C", "CD", "HS", "ICV", "PCV", "WAKE")),
-            offset=maybe(quantities((("h", None), ("min", "minutes")))),
-            text=maybe(texts(3)),
-        ),
+        of(AfterEvent, event=EVENTS, offset=quantities((("h", None), ("min", "minutes"))), text=maybe(texts(3))),
+        of(AfterEvent, event=EVENTS, text=texts(3)),
     )
 
 
@@ -118,7 +117,7 @@ def dosages(*, step: bool = False) -> st.SearchStrategy[Dosage]:
     return st.builds(
         lambda extent, **fields: Dosage(**extent, **fields),
         extents,
-        timing=some(timings(), 3),
+        timing=st.one_of(some(timings(), 3), some(timings(), 3, least=2)),
         route=maybe(ROUTES),
         site=maybe(sites),
         dose=ranges(DOSES),

@@ -112,7 +112,7 @@ def devices() -> st.SearchStrategy[Device]:
         manufacturer_model=texts(2),
         software=texts(2),
         code=codes("1.2.250.1.213.1.1.4.6", {"DISPOSITIF": "Dispositif", "AUTOMATE": "Automate"}),
-        organization=maybe(organizations()),
+        organization=st.one_of(organizations(), organizations(), st.none()),
     )
 
 
@@ -120,7 +120,7 @@ def authors(specialties: st.SearchStrategy[Any] = SPECIALTIES) -> st.SearchStrat
     """Authors, the first a professional."""
     first = of(Author, professional=professionals(specialties), function=maybe(FUNCTIONS), time=maybe(instants()))
     other = first | of(Author, device=devices(), time=maybe(instants()))
-    return st.builds(lambda a, rest: (a, *rest), first, some(other, 1))
+    return st.builds(lambda a, rest: (a, *rest), first, some(other, 2))
 
 
 def related(classes: tuple[str, ...]) -> st.SearchStrategy[RelatedPerson]:

@@ -82,6 +82,29 @@ def test_entries_of_a_known_family_are_read(biology: bytes) -> None:
     assert ratio.value.text == "1/64"
 
 
+def test_entries_of_a_summary_are_read_in_any_document() -> None:
+    """A liaison letter with a treatment, a problem and an allergy: by the template of the entry."""
+    data = changed(data_of(documents.summary()), setting("/h:ClinicalDocument/h:templateId[3]", "root", "1.2.3.4"))
+    found: dict[str, int] = {}
+
+    def walk(sections: Any) -> None:
+        for section in sections:
+            for entry in section.entries:
+                name = next(n for n in type(entry).model_fields if getattr(entry, n) is not None)
+                found[name] = found.get(name, 0) + 1
+            walk(section.sections)
+
+    walk(other(cda.read(data)).sections)
+    assert found == {
+        "problem": 2,
+        "procedure": 1,
+        "allergy": 1,
+        "lifestyle": 1,
+        "family": 1,
+        "treatment": 1,
+    }
+
+
 def test_the_report_accounts_for_every_section_and_entry(biology: bytes) -> None:
     """Carried, or kept in words: the unknown template is named."""
     root = tree(biology)
