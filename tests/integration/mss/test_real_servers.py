@@ -19,6 +19,7 @@ from adapters.mss.message import OutgoingMail, Sender, build_mail
 from adapters.mss.outcomes import Kind
 from adapters.mss.receipts import State
 from adapters.mss.receive import MailKind, Received, receive
+from adapters.mss.tracking import RecipientState, advance, events
 from security.pki import SandboxPki
 from security.tls import client_ssl_context
 from tests.integration.mss.servers import FULL, GONE, MailServers
@@ -203,16 +204,7 @@ def test_a_mail_read_is_answered_and_the_answer_comes_home(real_servers: MailSer
                 kept[seen.received.message_id] = (seen.received.kind, seen.received.accepted)
                 return Handled()
 
-            async def submit(notice: OutgoingMail) -> Kind:
-                return (await answering.send(notice)).worst.kind
-
-            inbox = Inbox(
-                mailbox=box,
-                address=NURSE,
-                submit=submit,
-                clock=lambda: datetime.now(UTC),
-                reporting_ua="passerelle; 0.1",
-            )
+            inbox = inbox_of(box, answering)
             position = Position()
             while len(kept) < 2:
                 position = await inbox.round(position, handle)
@@ -363,3 +355,123 @@ def test_a_mail_over_the_readers_limit_is_left_there(real_servers: MailServers, 
             assert found[0].size > 1000
 
     asyncio.run(run())
+
+
+def test_bounced_then_sent_elsewhere_then_read(real_servers: MailServers, certificate: Certificate) -> None:
+    """A mailbox that is gone bounces late; the same mail goes elsewhere, is read and handled there: states follow."""
+    sent = fresh(recipients=(GONE, NURSE))
+    states = {GONE: RecipientState.SUBMITTED, NURSE: RecipientState.SUBMITTED}
+    documents: list[bytes] = []
+
+    def follow(received: Received) -> None:
+        for event in events(received):
+            states[event.recipient] = advance(states[event.recipient], event.kind)
+
+    async def handle(seen: Seen) -> Handled:
+        if seen.received.message_id == sent.message_id and seen.received.package is not None:
+            documents.append(seen.received.package.documents[0].data)
+        return Handled()
+
+    async def run() -> None:
+        async with (
+            MssClient(submission(real_servers, certificate(SENDER))) as client,
+            ImapMailbox(reading(real_servers, certificate(SENDER), SENDER)) as ours,
+        ):
+            assert (await client.send(sent, [GONE])).worst.kind is Kind.ACCEPTED
+            _, bounce = await until(ours, about(sent))
+            follow(bounce)
+            assert states[GONE] is RecipientState.FAILED
+            assert (await client.send(sent, [NURSE])).worst.kind is Kind.ACCEPTED
+            async with (
+                ImapMailbox(reading(real_servers, certificate(NURSE), NURSE)) as theirs,
+                MssClient(submission(real_servers, certificate(NURSE), mailbox=NURSE)) as answering,
+            ):
+                await until(theirs, lambda r: r.message_id == sent.message_id)
+                await inbox_of(theirs, answering).round(Position(), handle)
+            _, processed = await until(ours, about(sent, MailKind.MDN))
+            follow(processed)
+
+    asyncio.run(run())
+    assert documents == [cda()]
+    assert states == {GONE: RecipientState.FAILED, NURSE: RecipientState.READ}
+
+
+def inbox_of(box: ImapMailbox, client: MssClient) -> Inbox:
+    async def submit(notice: OutgoingMail) -> Kind:
+        return (await client.send(notice)).worst.kind
+
+    return Inbox(
+        mailbox=box,
+        address=NURSE,
+        submit=submit,
+        clock=lambda: datetime.now(UTC),
+        reporting_ua="passerelle; 0.1",
+    )
+
+
+class LostAnswer:
+    """A wire to a server that lets one whole message through, then loses the answer with a reset."""
+
+    def __init__(self, port: int, size: int) -> None:
+        self._port = port
+        self._size = size
+        self._armed = True
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, forth = await asyncio.open_connection("127.0.0.1", self._port)
+        passed = 0
+
+        async def onwards() -> None:
+            nonlocal passed
+            while data := await reader.read(65536):
+                passed += len(data)
+                forth.write(data)
+                await forth.drain()
+
+        async def backwards() -> None:
+            while data := await back.read(65536):
+                if self._armed and passed > self._size:
+                    self._armed = False
+                    writer.transport.abort()
+                    return
+                writer.write(data)
+
+        there = asyncio.create_task(onwards())
+        try:
+            await backwards()
+        finally:
+            there.cancel()
+            forth.close()
+            writer.close()
+
+
+def test_an_answer_lost_on_the_wire_is_counted_once(real_servers: MailServers, certificate: Certificate) -> None:
+    """Postfix took it and its answer never came: the same mail again, one Message-ID, and one key for the reader."""
+    cabinet = "alix.moreau@structure.formation.mssante.fr"
+    sent = fresh(recipients=(cabinet,))
+    keys: list[str] = []
+
+    async def handle(seen: Seen) -> Handled:
+        keys.append(seen.key)
+        return Handled(answer=False)
+
+    async def run() -> None:
+        wire = LostAnswer(real_servers.submission_certificate, sent.size)
+        server = await asyncio.start_server(wire, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with (
+            server,
+            MssClient(submission(real_servers, certificate(SENDER), port=port)) as client,
+            ImapMailbox(reading(real_servers, certificate(cabinet), cabinet)) as box,
+        ):
+            assert (await client.send(sent)).worst.kind is Kind.UNCERTAIN
+            assert (await client.send(sent)).worst.kind is Kind.ACCEPTED
+            position = Position()
+            while len(keys) < 2:
+                position = await inbox_of(box, client).round(position, handle)
+                if len(keys) < 2:
+                    await box.wait(5)
+
+    asyncio.run(run())
+    assert len(keys) == 2
+    assert len(set(keys)) == 1
