@@ -37,6 +37,7 @@ class DmpSettings(_Group):
     max_document_bytes: int = 5 * 1024 * 1024
     max_set_bytes: int = 10 * 1024 * 1024
     concurrency: int = 8
+    keep_exchanges: bool = Field(True, description="Keep each exchange, sealed, as evidence for homologation.")
 
 
 class InsiSettings(_Group):
@@ -106,8 +107,16 @@ class Settings(BaseSettings):
     pool_processes: int = Field(1, description="Processes that convert, check and render.")
     workers_inside: bool = Field(True, description="serve runs the workers too (always so on SQLite).")
     poll_seconds: float = 0.5
+    apcv_max_age_seconds: int = Field(3600, description="An Appli carte Vitale context read longer ago is refused.")
     seal_seconds: float = 0.5
     allow_private_webhooks: bool = Field(False, description="Webhooks to loopback and private addresses (sandbox).")
+    records_actor: Literal["psc", "declared"] = Field(
+        "psc",
+        description="How the professional who consults a record is known: by Pro Santé Connect, or declared by the "
+        "calling software (test environment only).",
+    )
+    records_session_minutes: int = Field(240, ge=1, le=240, description="How long an actor session serves.")
+    records_handle_hours: int = Field(24, ge=1, description="How long a handle on a document of a record serves.")
     dmp: DmpSettings = DmpSettings()
     insi: InsiSettings = InsiSettings()
     mss: MssSettings = MssSettings()
@@ -121,6 +130,8 @@ class Settings(BaseSettings):
                     raise ValueError(f"{name} must be https in production")
             if self.allow_private_webhooks:
                 raise ValueError("allow_private_webhooks is for the sandbox only")
+            if self.records_actor == "declared":
+                raise ValueError("records_actor: declared is for the test environment only")
         return self
 
     @property

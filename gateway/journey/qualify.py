@@ -19,6 +19,7 @@ from gateway import identities
 from gateway.identities import Identity
 from gateway.journey.record import Cause, cause_of
 from gateway.journey.states import CauseCode
+from gateway.journey.tally import tally_identity
 from gateway.neighbours import Neighbours, NotConfigured
 from gateway.services import identity as service
 from gateway.services.identity import Found
@@ -112,16 +113,18 @@ class Qualifier:
                     # Another active number that the base does not know as a former one: a collision, for a person.
                     return fresh
             changed = service.apply(connection, courier.vault, fresh, event, now=courier.clock(), found=found)
+            state = ("verified" if fresh.patient.ins else "retrieved") if accepted else "mismatch"
+            self._tally(connection, courier, load, changed, state)
             service.release(connection, courier.vault, changed, now=courier.clock(), by="gateway:insi")
             return changed
 
         held = load.delivery.state == "held"
         identity = await courier.store.write(work)
         if not accepted or (found is not None and identity.patient.ins != found.ins):
-            await self._hold(courier, load, cause_of(CauseCode.IDENTITY_MISMATCH), LOOK_AGAIN)
+            await self._hold(courier, load, cause_of(CauseCode.IDENTITY_MISMATCH), LOOK_AGAIN, identity)
             raise Stop
         if not identity.qualified:
-            await self._hold(courier, load, cause_of(CauseCode.IDENTITY_NOT_QUALIFIED), LOOK_AGAIN)
+            await self._hold(courier, load, cause_of(CauseCode.IDENTITY_NOT_QUALIFIED), LOOK_AGAIN, identity)
             raise Stop
         if held:
             # Released with the others of this patient: it is claimed anew, in its order.
@@ -136,16 +139,43 @@ class Qualifier:
 
             def drop(connection: Connection) -> Identity:
                 fresh = identities.load(connection, courier.vault, load.identity.id)
-                return service.apply(connection, courier.vault, fresh, event, now=courier.clock())
+                changed = service.apply(connection, courier.vault, fresh, event, now=courier.clock())
+                self._tally(connection, courier, load, changed, "not_found")
+                return changed
 
-            await courier.store.write(drop)
-            await self._hold(courier, load, cause_of(CauseCode.IDENTITY_MISMATCH), LOOK_AGAIN)
+            dropped = await courier.store.write(drop)
+            await self._hold(courier, load, cause_of(CauseCode.IDENTITY_MISMATCH), LOOK_AGAIN, dropped)
             raise Stop
         await self._hold(courier, load, cause_of(CauseCode.IDENTITY_NOT_QUALIFIED), LOOK_AGAIN)
         raise Stop
 
-    async def _hold(self, courier: CourierBase, load: Load, cause: Cause, look_again: timedelta) -> None:
-        await courier.hold(load.delivery, cause, days=self._settings.hold_days, look_again=look_again)
+    def _tally(self, connection: Connection, courier: CourierBase, load: Load, identity: Identity, state: str) -> None:
+        delivery = load.delivery
+        tally_identity(
+            connection,
+            courier.vault,
+            identity,
+            kind="ins.check",
+            state=state,
+            operation=f"{delivery.id}/{delivery.fence}/insi",
+            now=courier.clock(),
+        )
+
+    async def _hold(
+        self,
+        courier: CourierBase,
+        load: Load,
+        cause: Cause,
+        look_again: timedelta,
+        identity: Identity | None = None,
+    ) -> None:
+        await courier.hold(
+            load.delivery,
+            cause,
+            identity=identity or load.identity,
+            days=self._settings.hold_days,
+            look_again=look_again,
+        )
 
 
 def _as_found(person: Individual) -> Found:

@@ -13,11 +13,13 @@ from sqlalchemy import Connection, Row, select
 from gateway import __version__, identities
 from gateway.feeds.entry import LedgerEntry, entry_id, lineage_ref, opaque_hash
 from gateway.feeds.ledger import record
+from gateway.feeds.subjects import commitment
+from gateway.identities import Identity
 from gateway.journey.states import Delivery
 from gateway.store.tables import tenants
 from gateway.vault import Vault
 
-__all__ = ["tally", "tally_submission"]
+__all__ = ["patient_commitment", "tally", "tally_identity", "tally_submission"]
 
 _KIND = {"dmp": "dmp.document", "mss": "mss.message"}
 
@@ -61,6 +63,7 @@ def _common(connection: Connection, vault: Vault, document: Row[Any], now: datet
         "siret": structure[1:] if structure and structure.startswith("3") and len(structure) == 15 else None,
         "software_id": "passerelle",
         "software_version": __version__,
+        "patient_commit": patient_commitment(connection, vault, identity),
         "test": bool(patient.ins and patient.ins.authority in _TEST_AUTHORITIES),
         "ins_status": str(patient.status),
         "lineage_ref": lineage_ref(set_id=document.set_id, unique_id=document.unique_id),
@@ -71,6 +74,55 @@ def _common(connection: Connection, vault: Vault, document: Row[Any], now: datet
         "doc_type_system": document.type_system,
         "doc_format": "structured" if document.kind != "report" else "pdf",
     }
+
+
+def patient_commitment(connection: Connection, vault: Vault, identity: Identity) -> str:
+    """What stands for a patient in the tenant's ledger: by the INS when there is one, else by the local file."""
+    ins = identity.patient.ins
+    reference = f"{ins.value}|{ins.authority}" if ins else identity.id
+    return commitment(connection, identity.tenant, "patient", reference, key=vault.key(identity.tenant, "subjects"))
+
+
+def tally_identity(
+    connection: Connection,
+    vault: Vault,
+    identity: Identity,
+    *,
+    kind: str,
+    state: str,
+    operation: str,
+    now: datetime,
+    actor_rpps: str | None = None,
+    reason: str | None = None,
+) -> None:
+    """Enter a use of an identity service: an INSi answer (``ins.check``) or an app reading (``apcv.use``)."""
+    patient = identity.patient
+    structure = connection.execute(
+        select(tenants.c.structure_id).where(tenants.c.id == identity.tenant)
+    ).scalar_one_or_none()
+    record(
+        connection,
+        identity.tenant,
+        LedgerEntry(
+            entry_id=entry_id("gateway", operation, 1, state),
+            kind=kind,
+            state=state,
+            recorded_at=now,
+            occurred_at=now,
+            accepted_at=now,
+            actor_rpps=actor_rpps,
+            structure_finess=structure[1:]
+            if structure and structure.startswith("1") and len(structure) == 10
+            else None,
+            siret=structure[1:] if structure and structure.startswith("3") and len(structure) == 15 else None,
+            software_id="passerelle",
+            software_version=__version__,
+            patient_commit=patient_commitment(connection, vault, identity),
+            test=bool(patient.ins and patient.ins.authority in _TEST_AUTHORITIES),
+            ins_status=str(patient.status),
+            reason=reason,
+        ),
+    )
 
 
 def tally_submission(

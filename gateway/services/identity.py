@@ -75,13 +75,13 @@ def apply(
     """Apply an event to an identity and keep it; raises :class:`StatusError` when the table refuses the event."""
     patient = identity.patient
     before = state_of(patient)
-    if event is Event.INSI_FOUND_ACCEPTED and found is None:
-        raise ValueError("an accepted INSi answer comes with its INS")
+    if event in (Event.INSI_FOUND_ACCEPTED, Event.APCV_READ_ACCEPTED) and found is None:
+        raise ValueError("an accepted answer comes with its INS")
     after = transition(before, event)
     changes: dict[str, Any] = {"status": _HUB[after.status], "attributes": tuple(sorted(map(str, after.attributes)))}
     former = identity.former
     checked = identity.checked_at
-    if found is not None and event is Event.INSI_FOUND_ACCEPTED:
+    if found is not None and event in (Event.INSI_FOUND_ACCEPTED, Event.APCV_READ_ACCEPTED):
         if patient.ins is not None and patient.ins != found.ins:
             former = (*former, _former(patient.ins, "replaced", now))
         changes |= {
@@ -95,6 +95,9 @@ def apply(
             "ins_checked_on": now.date().isoformat(),
         }
         checked = now
+        if event is Event.APCV_READ_ACCEPTED:
+            # No INSi call was made: the app's enrolment is the proof (RNIV 1 v2.0, 4.3.4).
+            changes["proof"] = "AV"
     elif event is Event.INSI_VERIFY_OK:
         changes["ins_checked_on"] = now.date().isoformat()
         checked = now
