@@ -169,11 +169,12 @@ def _refused_kind(mail: Part) -> MailKind:
 
 
 def _classify(mail: Part, citizen_domain: str, sender: str) -> tuple[MailKind, dict[str, object]]:
-    report = mail.parameters.get("report-type", "").lower() if mail.content_type == "multipart/report" else ""
-    if report == "delivery-status" and (delivery := parse_delivery(mail)) is not None:
-        return MailKind.DSN, {"delivery": delivery}
-    if report == "disposition-notification" and (disposition := parse_disposition(mail)) is not None:
-        return MailKind.MDN, {"disposition": disposition}
+    if mail.content_type == "multipart/report":
+        # The parts tell even where the report-type parameter is missing.
+        if (delivery := parse_delivery(mail)) is not None:
+            return MailKind.DSN, {"delivery": delivery}
+        if (disposition := parse_disposition(mail)) is not None:
+            return MailKind.MDN, {"disposition": disposition}
     if is_failure_subject(mail.header("Subject")):
         return MailKind.FAILURE, {"failure": parse_failure(mail)}
     if mail.header("Auto-Submitted").lower() not in ("", "no"):

@@ -239,3 +239,9 @@ def test_no_trait_shows_in_what_may_be_logged() -> None:
     """repr of a received mail names neither the patient nor the sender."""
     shown = repr(receive(mail().data))
     assert not any(word in shown for word in ("PAT-TROIS", MATRICULE, SENDER))
+
+
+def test_a_report_that_does_not_name_its_type_is_still_a_report() -> None:
+    """The parts tell."""
+    data = notice("bounced").replace(b"report-type=delivery-status; ", b"")
+    assert receive(data).kind is MailKind.DSN

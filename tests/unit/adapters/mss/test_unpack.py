@@ -205,3 +205,13 @@ def test_a_refusal_tells_no_trait() -> None:
         read_package(changed(b"PID-5|PAT-TROIS", b"PID-5|AUTRE"))
     told = str([f.as_json() for f in error.value.findings]) + str(error.value)
     assert not any(word in told for word in ("PAT-TROIS", "AUTRE", "279035121518989"))
+
+
+def test_a_folder_in_the_metadata_is_tolerated() -> None:
+    """IHE has folders, France does not use them: the documents are read all the same."""
+    folder = (
+        b'<RegistryPackage id="Folder01"/><Association id="F1" '
+        b'associationType="urn:oasis:names:tc:ebxml-regrep:AssociationType:HasMember" '
+        b'sourceObject="Folder01" targetObject="Document01"/></RegistryObjectList>'
+    )
+    assert len(read_package(changed(b"</RegistryObjectList>", folder)).documents) == 1
