@@ -7,10 +7,8 @@ from typing import Any
 
 from lxml import etree
 
-from conformance.verdict import Text
 from mappings.cda import findings as rules
 from mappings.cda.dispensation_write import COMPLETENESS, NOTE, POSOLOGY, PRESCRIPTION_ITEM, SUBSTITUTED
-from mappings.cda.errors import NotCda
 from mappings.cda.medication_line_write import PATIENT_INSTRUCTION
 from mappings.cda.medication_read import labelled, product_anchor
 from mappings.cda.node import Reader, every, first, local, place, template_roots, value_of
@@ -50,12 +48,9 @@ def read_dispensation(reader: Reader, body: _Element, header: dict[str, Any]) ->
             reader.lost(author, "author")
         sections.carried(section)
     header["orders"], prescription, number = _orders(header["orders"])
-    made = reader.make(
+    return reader.document(
         Dispensation, body, **header, prescription_id=prescription, prescription_number=number, lines=tuple(lines)
     )
-    if made is None:
-        raise NotCda("CDA-READ-005", place(body), Text("Aucune ligne délivrée lisible.", "No readable line was given."))
-    return made
 
 
 def _orders(orders: tuple[Order, ...]) -> tuple[tuple[Order, ...], Identifier | None, str | None]:

@@ -11,7 +11,7 @@ from mappings.cda import findings as rules
 from mappings.cda.errors import NotCda
 from mappings.cda.header_parts import unknown_parts
 from mappings.cda.header_write import ACCESSION
-from mappings.cda.node import Reader, every, first, squeeze, value_of
+from mappings.cda.node import Reader, every, first, place, squeeze, value_of
 from mappings.cda.people_read import UNKNOWN_NAME, addresses, device, name_parts, organization, patient, professional
 from mappings.cda.people_read import telecoms as read_telecoms
 from mappings.document.header import (
@@ -33,6 +33,7 @@ __all__ = ["read_header"]
 
 _Element = etree._Element
 
+LONGEST_TITLE = 255
 #: Facility written when the source names none (JDV_J02 has no such code): the reader says so.
 UNKNOWN_FACILITY = Code(code="UNK", system="2.16.840.1.113883.5.1008", display="non renseigné")
 
@@ -46,6 +47,18 @@ def _required(reader: Reader, tag: str) -> _Element:
             Text(f"L'élément {tag} de l'en-tête manque.", f"The header element {tag} is missing."),
         )
     return element
+
+
+def _patient_role(reader: Reader) -> _Element:
+    _required(reader, "recordTarget")
+    roles = [role for each in every(reader.root, "recordTarget") for role in every(each, "patientRole")]
+    if len(roles) != 1:
+        raise NotCda(
+            "CDA-READ-003",
+            "/ClinicalDocument/recordTarget",
+            Text("Le document doit avoir un patient, et un seul.", "The document must have one patient, and only one."),
+        )
+    return roles[0]
 
 
 def read_header(reader: Reader) -> dict[str, Any]:
@@ -67,9 +80,7 @@ def read_header(reader: Reader) -> dict[str, Any]:
         reader.finding(rules.NO_OFFSET, _required(reader, "effectiveTime"))
         created = f"{created}{'-01' * ((10 - len(created)) // 3)}T00:00:00{reader.offset}"
     reader.offset = created[-6:]
-    role = first(_required(reader, "recordTarget"), "patientRole")
-    if role is None:
-        raise NotCda("CDA-READ-003", "/ClinicalDocument/recordTarget", Text("Pas de patient.", "No patient."))
+    role = _patient_role(reader)
     document_type = reader.code(_required(reader, "code"))
     if document_type is None:
         raise NotCda("CDA-READ-002", "/ClinicalDocument/code", Text("Le type du document manque.", "No type."))
@@ -81,7 +92,7 @@ def read_header(reader: Reader) -> dict[str, Any]:
         "id": reader.identifier(first(root, "id")),
         "set_id": reader.identifier(first(root, "setId")),
         "version_number": int(version) if version.isdigit() and int(version) > 0 else 1,
-        "title": (squeeze(title.text) if title is not None else None) or document_type.display or document_type.code,
+        "title": _title(reader, title) or document_type.display or document_type.code,
         "type": document_type,
         "created_at": created,
         "language": language if len(language) == 5 else "fr-FR",
@@ -106,6 +117,14 @@ def read_header(reader: Reader) -> dict[str, Any]:
             log.carried(f"/ClinicalDocument/{_ELEMENTS[name]}", name)
     unknown_parts(reader)
     return out
+
+
+def _title(reader: Reader, element: _Element | None) -> str | None:
+    text = squeeze("".join(element.itertext())) if element is not None else None
+    if text is None or element is None or len(text) <= LONGEST_TITLE:
+        return text
+    reader.log.text_only(place(element), "title", Text("Le titre est abrégé.", "The title is cut short."))
+    return text[:LONGEST_TITLE].strip()
 
 
 _ELEMENTS = {

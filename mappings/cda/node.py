@@ -6,6 +6,7 @@ Readers are tolerant: what has not the expected form gives a finding and is repo
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -18,11 +19,24 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from conformance.verdict import Finding, Rule, Text
 from mappings.cda import findings as rules
 from mappings.cda.build import V3, XSI_TYPE
+from mappings.cda.errors import NotCda
 from mappings.document.people import Identifier
 from mappings.document.values import Code, Concept, Moment, Period, Quantity, QuantityRange, Ratio
 from mappings.loss import LossLog
 
-__all__ = ["Reader", "every", "first", "flat", "local", "place", "squeeze", "template_roots", "value_of", "xsi_type"]
+__all__ = [
+    "Reader",
+    "every",
+    "first",
+    "flat",
+    "forget_places",
+    "local",
+    "place",
+    "squeeze",
+    "template_roots",
+    "value_of",
+    "xsi_type",
+]
 
 _Element = etree._Element
 M = TypeVar("M", bound=BaseModel)
@@ -56,18 +70,53 @@ def template_roots(element: _Element) -> set[str]:
     return {root for each in element.iterchildren(V3 + "templateId") if (root := each.get("root"))}
 
 
+class _Positions(threading.local):
+    """Names of the children of wide elements, while one document is read: ten thousand entries are counted once."""
+
+    def __init__(self) -> None:
+        self.names: dict[_Element, dict[_Element, str]] = {}
+
+
+_POSITIONS = _Positions()
+_WIDE = 32
+
+
+def forget_places() -> None:
+    """Drop what :func:`place` keeps of the document just read."""
+    _POSITIONS.names = {}
+
+
+def _named(parent: _Element) -> dict[_Element, str]:
+    """The children of an element with their names and positions."""
+    children: dict[str, list[_Element]] = {}
+    for child in parent.iterchildren("{*}*"):
+        children.setdefault(local(child), []).append(child)
+    return {
+        child: f"{name}[{index + 1}]" if len(same) > 1 else name
+        for name, same in children.items()
+        for index, child in enumerate(same)
+    }
+
+
 def place(element: _Element) -> str:
     """Where an element is: an XPath without prefixes, as ``/ClinicalDocument/component/structuredBody``."""
     steps = []
     node: _Element | None = element
     while node is not None:
-        tag = str(node.tag)
-        name = tag.rpartition("}")[2]
-        before = len(list(node.itersiblings(tag, preceding=True)))
-        if before or next(node.itersiblings(tag), None) is not None:
-            name = f"{name}[{before + 1}]"
+        parent = node.getparent()
+        if parent is not None and len(parent) > _WIDE:
+            known = _POSITIONS.names.get(parent)
+            if known is None or node not in known:
+                known = _POSITIONS.names[parent] = _named(parent)
+            name = known.get(node, local(node))
+        else:
+            tag = str(node.tag)
+            name = tag.rpartition("}")[2]
+            before = len(list(node.itersiblings(tag, preceding=True)))
+            if before or next(node.itersiblings(tag), None) is not None:
+                name = f"{name}[{before + 1}]"
         steps.append(name)
-        node = node.getparent()
+        node = parent
     return "/" + "/".join(reversed(steps))
 
 
@@ -135,6 +184,7 @@ class Reader:
     root: _Element
     log: LossLog = field(default_factory=LossLog)
     findings: list[Finding] = field(default_factory=list)
+    in_body: bool = False  #: True once the header is read: what is left out from there on is clinical
     offset: str = "+01:00"  #: offset assumed for a time that has none: the document's own
     _ids: dict[str, _Element] = field(default_factory=dict)
 
@@ -164,12 +214,28 @@ class Reader:
         names = {info.alias or name: name for name, info in cls.model_fields.items()}
         dropped = {names.get(name, name) for name in wrong}
         for name in sorted(dropped):
-            self.log.lost(place(element), name, _BAD_FORM)
+            self.log.lost(place(element), name, _BAD_FORM, clinical=self.in_body)
         try:
             return cls(**{name: value for name, value in fields.items() if name not in dropped})
         except ValidationError:
-            self.log.lost(place(element), local(element), _BAD_FORM)
+            self.log.lost(place(element), local(element), _BAD_FORM, clinical=self.in_body)
             return None
+
+    def document(self, cls: type[M], body: _Element, **fields: Any) -> M:
+        """Build the whole document; raises :class:`NotCda` naming the members that do not fit (none, too many...)."""
+        before = len(self.log.items)
+        made = self.make(cls, body, **fields)
+        if made is None:
+            names = ", ".join(sorted({item.name for item in self.log.items[before:]} - {local(body)}))
+            raise NotCda(
+                "CDA-READ-005",
+                place(body),
+                Text(
+                    f"Le contenu ne tient pas dans le modèle : {names} (absent, illisible ou trop long).",
+                    f"The content does not fit the model: {names} (missing, unreadable or too long).",
+                ),
+            )
+        return made
 
     # --- narrative ---
 

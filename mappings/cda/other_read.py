@@ -9,7 +9,6 @@ from lxml import etree
 
 from conformance.verdict import Text
 from mappings.cda.entries_read import known_entries
-from mappings.cda.errors import NotCda
 from mappings.cda.families_read import family_entries
 from mappings.cda.file_read import decode
 from mappings.cda.node import Reader, every, first, flat, local, place, squeeze, template_roots
@@ -42,16 +41,13 @@ def read_other(reader: Reader, body: _Element, header: dict[str, Any]) -> OtherD
     for each in every(reader.root, "templateId"):
         if each.get("root") not in (HL7_FRANCE, CI_SIS) and (found := reader.identifier(each)) is not None:
             templates.append(found)
-    made = reader.make(
+    return reader.document(
         OtherDocument,
         body,
         **header,
         templates=tuple(dict.fromkeys(templates)),
         sections=tuple(_sections(reader, body)),
     )
-    if made is None:
-        raise NotCda("CDA-READ-005", place(body), Text("Aucune section lisible.", "No readable section."))
-    return made
 
 
 def _sections(reader: Reader, parent: _Element) -> list[OtherSection]:

@@ -10,7 +10,6 @@ from lxml import etree
 
 from conformance.verdict import Text
 from mappings.cda import findings as rules
-from mappings.cda.errors import NotCda
 from mappings.cda.marks_read import MARK_TEMPLATES, MarkReader, repeat_number
 from mappings.cda.medication_line_write import (
     DISPENSER_INSTRUCTION,
@@ -101,12 +100,7 @@ def read_prescription(reader: Reader, body: _Element, header: dict[str, Any]) ->
             continue
         sections.carried(section)
     header["acts"], number, marks = _acts(header["acts"], reader)
-    made = reader.make(Prescription, body, **header, number=number, context_marks=marks, lines=tuple(lines), **out)
-    if made is None:
-        raise NotCda(
-            "CDA-READ-005", place(body), Text("Aucune ligne de prescription lisible.", "No readable prescription line.")
-        )
-    return made
+    return reader.document(Prescription, body, **header, number=number, context_marks=marks, lines=tuple(lines), **out)
 
 
 def _acts(acts: tuple[Act, ...], reader: Reader) -> tuple[tuple[Act, ...], str | None, tuple[str, ...]]:

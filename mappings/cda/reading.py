@@ -13,7 +13,7 @@ from mappings.cda.dispensation_read import read_dispensation
 from mappings.cda.errors import NotCda
 from mappings.cda.file_read import read_file
 from mappings.cda.header_read import read_header
-from mappings.cda.node import Reader, first, template_roots
+from mappings.cda.node import Reader, first, forget_places, template_roots
 from mappings.cda.other_read import read_other
 from mappings.cda.prescription_read import read_prescription
 from mappings.document import AnyDocument
@@ -50,19 +50,26 @@ def read(data: bytes) -> CdaReading:
             "/",
             Text(f"La racine n'est pas ClinicalDocument de {HL7}.", f"The root is not ClinicalDocument of {HL7}."),
         )
-    reader = Reader(root=root)
+    try:
+        return _read(Reader(root=root))
+    finally:
+        forget_places()
+
+
+def _read(reader: Reader) -> CdaReading:
     header = read_header(reader)
-    component = first(root, "component")
+    reader.in_body = True
+    component = first(reader.root, "component")
     body = first(component, "structuredBody") if component is not None else None
-    if body is None:
+    if body is not None:
+        document = _structured(reader, body, header)
+    else:
         body = first(component, "nonXMLBody") if component is not None else None
         if body is None:
             raise NotCda(
                 "CDA-READ-004", "/ClinicalDocument/component", Text("Le document n'a pas de corps.", "No body.")
             )
-        document: AnyDocument = read_file(reader, body, header)
-    else:
-        document = _structured(reader, body, header)
+        document = read_file(reader, body, header)
     return CdaReading(document=document, loss=reader.log.report(), findings=tuple(reader.findings))
 
 
