@@ -82,6 +82,8 @@ class Sandbox:
         pki = self.pki
         return {
             "PASSERELLE_ENVIRONMENT": "test",
+            # No Pro Santé Connect here: the calling software says who consults.
+            "PASSERELLE_RECORDS_ACTOR": "declared",
             "PASSERELLE_DMP__BASE_URL": self.dmp.base_url,
             "PASSERELLE_DMP__TRUST": str(pki.trust),
             "PASSERELLE_DMP__AUTH_CERTIFICATE": str(pki.auth.cert_path),
