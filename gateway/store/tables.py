@@ -22,6 +22,7 @@ __all__ = [
     "idempotency",
     "identities",
     "oppositions",
+    "record_handles",
     "tenants",
     "used_assertions",
     "webhook_calls",
@@ -178,6 +179,7 @@ deliveries = Table(
     Column("fence", Integer, nullable=False, server_default="0"),
     Column("outcome", Json),
     Column("receipt", Json),  # what the destination gave back: entryUUID, message id
+    Column("test_case", String(80)),  # homologation test it was made for
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     Column("ended_at", Instant),
@@ -213,9 +215,21 @@ exchanges = Table(
     Column("transaction", String(20), nullable=False),
     Column("at", Instant, nullable=False),
     Column("outcome", String(40), nullable=False),
-    Column("request", String(64)),
+    Column("request", String(64)),  # blob: how the body is put together, see gateway.services.evidence
     Column("response", String(64)),
+    Column("test_case", String(80)),  # homologation test it was made for
     Index("ix_exchanges_delivery", "delivery_id"),
+    Index("ix_exchanges_test_case", "test_case"),
+)
+
+record_handles = Table(
+    "record_handles",
+    metadata,
+    Column("id", String(64), primary_key=True),  # keyed hash: of a tenant, client, actor and document
+    Column("tenant_id", ID, nullable=False),
+    Column("client_id", String(80), nullable=False),
+    Column("sealed", Blob, nullable=False),  # patient and document, see gateway.services.handles
+    Column("expires_at", Instant, nullable=False, index=True),
 )
 
 webhooks = Table(
