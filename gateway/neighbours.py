@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from adapters.dmp.client import DmpClient
     from adapters.insi.client import InsiClient
     from adapters.mss.client import MssClient
+    from gateway.services.evidence import Recorder
 
 __all__ = ["DmpLine", "MssLine", "Neighbours", "NotConfigured"]
 
@@ -51,9 +52,10 @@ class MssLine:
 class Neighbours:
     """Clients of the national services, made on first use and kept."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, recorder: Recorder | None = None) -> None:
         self._settings = settings
         self._clock = clock
+        self._recorder = recorder if settings.dmp.keep_exchanges else None
         self._dmp: dict[str, DmpLine] = {}
         self._mss: dict[str, MssLine] = {}
         self._insi: dict[str, InsiClient] = {}
@@ -143,6 +145,7 @@ class Neighbours:
             vihf=VihfSigner(key=private, certificate=key.certificate, profile=endpoint.vihf),
             set_signer=SetSigner(key=private, certificate=key.certificate, digest=dmp.set_signature),
             clock=self._clock,
+            recorder=None if self._recorder is None else self._recorder.of(tenant.id, "dmp"),
         )
         return DmpLine(client=client)
 

@@ -80,13 +80,14 @@ async def start_workers(gateway: Gateway) -> None:
     from gateway.journey.mail import MailCourier
     from gateway.journey.qualify import Qualifier
     from gateway.neighbours import Neighbours
+    from gateway.services.evidence import Recorder
 
     settings = gateway.settings
     if gateway.store.sqlite:
         # One process writes to a SQLite file: whatever held a lease before this one started is dead.
         await gateway.store.write(release_all)
     policy = retry_policy(settings)
-    neighbours = Neighbours(settings, gateway.clock)
+    neighbours = Neighbours(settings, gateway.clock, Recorder(gateway.store, gateway.vault, gateway.clock))
     couriers: list[Courier] = []
     if settings.dmp.base_url:
         qualifier = Qualifier(settings, neighbours)

@@ -13,7 +13,6 @@ from sqlalchemy import Connection, Row, select, update
 from conformance.verdict import Text
 from gateway import identities
 from gateway.identities import Identity
-from gateway.ids import new_id
 from gateway.journey.claims import release
 from gateway.journey.record import Cause, LostLease, cause_of, move
 from gateway.journey.retry import RetryPolicy
@@ -21,7 +20,7 @@ from gateway.journey.states import CauseCode, Delivery
 from gateway.journey.worker import Clock
 from gateway.store import blobs
 from gateway.store.engine import Store
-from gateway.store.tables import deliveries, documents, exchanges
+from gateway.store.tables import deliveries, documents
 from gateway.tenants import Tenant, tenant
 from gateway.vault import Vault
 
@@ -205,26 +204,3 @@ class CourierBase:
         """Let go of a delivery unchanged, to be claimed again after a while."""
         at = self.clock() + after
         await self.store.write(lambda c: release(c, delivery.id, delivery.fence, next_attempt_at=at))
-
-    async def keep_exchange(
-        self, delivery: Row[Any], transaction: str, outcome: str, request: bytes, response: bytes
-    ) -> None:
-        """Keep an exchange as evidence, its bodies sealed."""
-        now = self.clock()
-
-        def work(connection: Connection) -> None:
-            connection.execute(
-                exchanges.insert().values(
-                    id=new_id("exc", now),
-                    tenant_id=delivery.tenant_id,
-                    delivery_id=delivery.id,
-                    destination=self.destination,
-                    transaction=transaction,
-                    at=now,
-                    outcome=outcome,
-                    request=blobs.put(connection, self.vault, delivery.tenant_id, request, now) if request else None,
-                    response=blobs.put(connection, self.vault, delivery.tenant_id, response, now) if response else None,
-                )
-            )
-
-        await self.store.write(work)

@@ -31,6 +31,7 @@ from gateway.journey.qualify import Qualifier
 from gateway.journey.record import Cause, LostLease, cause_of, move
 from gateway.journey.states import CauseCode, Delivery
 from gateway.neighbours import DmpLine, Neighbours
+from gateway.services.evidence import about
 from gateway.services.rewrite import Rewritten, rewrite
 from gateway.store import blobs
 from gateway.store.tables import deliveries, documents
@@ -93,6 +94,10 @@ class DmpCourier(CourierBase):
 
     async def carry(self, delivery: Row[Any]) -> None:
         """Bring one claimed delivery as far as it goes now."""
+        with about(delivery=delivery.id, test_case=delivery.test_case):
+            await self._carry(delivery)
+
+    async def _carry(self, delivery: Row[Any]) -> None:
         try:
             load = await self.load(delivery)
             line = self.neighbours.dmp(load.tenant)
