@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import gc
 import itertools
-import sqlite3
+from binascii import hexlify
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import sha256
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import orjson
 from sqlalchemy import Connection, Table, func, insert, select, update
 from sqlalchemy.schema import CreateIndex, DropIndex
 
-from gateway.feeds.entry import COLUMNS, FIELDS, canonical, leaf, link_hash
+from gateway.feeds.entry import COLUMNS, FIELDS, canonical, leaf
 from gateway.feeds.ledger import add_rollups, chain_state, rolled
 from gateway.feeds.tables import chains, entries, links, nodes, pending, protection
 from gateway.feeds.verification import PLACES
@@ -33,18 +32,23 @@ class _Part:
     """A batch of rows seen as columns: what no row of it has is neither hashed nor stored."""
 
     def __init__(self, rows: Sequence[Sequence[Any]]) -> None:
+        self.size = len(rows)
         self._columns = list(zip(*rows, strict=True))
         self._used = [at for at, column in enumerate(self._columns) if column.count(None) < len(rows)]
-        self.rows = list(zip(*(self._columns[at] for at in self._used), strict=True))
 
     @property
     def names(self) -> list[str]:
-        """The columns some row has, in the order of ``rows``."""
+        """The columns some row has."""
         return [COLUMNS[at] for at in self._used]
+
+    @property
+    def columns(self) -> list[Sequence[Any]]:
+        """Their values, column by column."""
+        return [self._columns[at] for at in self._used]
 
     def payload_hashes(self) -> list[bytes]:
         """The SHA-256 of the canonical JSON of each row."""
-        shown: dict[str, Sequence[Any]] = {"schema": ["feed-entry/1"] * len(self.rows)}
+        shown: dict[str, Sequence[Any]] = {"schema": ["feed-entry/1"] * self.size}
         for at in self._used:
             name, kind = FIELDS[at]
             column = self._columns[at]
@@ -124,41 +128,41 @@ def _add(
     frontier, head = chain_state(connection, tenant)
     if frontier.size == 0:
         connection.execute(insert(chains).values(tenant=tenant, size=0, head_hash=head, frontier=b""))
-    chain = canonical(tenant)
+    form = b'{"chain":%b,"payload_hash":"%%b","prev_hash":"%%b","seq":%%d}' % canonical(tenant).replace(b"%", b"%%")
+    before = hexlify(head)
     seq = frontier.size
     tally: Counter[tuple[Any, ...]] = Counter()
-    with _Ahead(writer) as ahead:
-        for part in _parts(rows, batch):
-            hashes: list[bytes] = []
-            payload_hashes = part.payload_hashes()
-            for payload_hash in payload_hashes:
-                seq += 1
-                head = link_hash(chain, seq, head, payload_hash)
-                hashes.append(head)
-            numbers = range(last + 1, last + 1 + len(hashes))
-            last += len(hashes)
-            ahead.add(
-                entries,
-                ["id", "tenant", "payload_hash", *part.names],
-                [
-                    (number, tenant, payload_hash, *row)
-                    for number, payload_hash, row in zip(numbers, payload_hashes, part.rows, strict=True)
-                ],
+    for part in _parts(rows, batch):
+        hashes: list[bytes] = []
+        payload_hashes = part.payload_hashes()
+        for payload_hash in payload_hashes:
+            seq += 1
+            # As link_hash, without a call and two spellings a row.
+            digest = sha256(form % (hexlify(payload_hash), before, seq))
+            before = digest.hexdigest().encode()
+            hashes.append(digest.digest())
+        numbers = range(last + 1, last + 1 + len(hashes))
+        last += len(hashes)
+        writer.add(
+            entries,
+            ["id", "tenant", "payload_hash", *part.names],
+            zip(numbers, itertools.repeat(tenant), payload_hashes, *part.columns, strict=False),
+        )
+        head = hashes[-1]
+        seqs = range(seq - len(hashes) + 1, seq + 1)
+        writer.add(
+            links,
+            ["tenant", "seq", "entry", "entry_hash"],
+            zip(itertools.repeat(tenant), seqs, numbers, hashes, strict=False),
+        )
+        tally.update(part.tally())
+        done = frontier.append(map(leaf, hashes))
+        if done:
+            writer.add(
+                nodes,
+                ["tenant", "level", "position", "hash"],
+                [(tenant, level, at, node) for level, at, node in done],
             )
-            seqs = range(seq - len(hashes) + 1, seq + 1)
-            ahead.add(
-                links,
-                ["tenant", "seq", "entry", "entry_hash"],
-                list(zip(itertools.repeat(tenant), seqs, numbers, hashes, strict=False)),
-            )
-            tally.update(part.tally())
-            done = frontier.append(map(leaf, hashes))
-            if done:
-                ahead.add(
-                    nodes,
-                    ["tenant", "level", "position", "hash"],
-                    [(tenant, level, at, node) for level, at, node in done],
-                )
     add_rollups(connection, *rolled(tenant, tally))
     connection.execute(
         update(chains)
@@ -174,55 +178,16 @@ def _parts(rows: Iterable[Sequence[Any]], size: int) -> Iterator[_Part]:
         yield _Part(part)
 
 
-class _Ahead:
-    """Writes one batch in another thread while the next is hashed: both engines leave Python free meanwhile."""
-
-    def __init__(self, writer: _Sqlite | _Postgres) -> None:
-        self._writer = writer
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="ledger-bulk")
-        self._last: Future[None] | None = None
-        self._threaded = writer.any_thread()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def add(self, table: Table, names: list[str], rows: list[tuple[Any, ...]]) -> None:
-        if not self._threaded:
-            self._writer.add(table, names, rows)
-            return
-        # One pool thread keeps the order; the oldest batch but one must be done before memory grows.
-        before, self._last = self._last, self._pool.submit(self._writer.add, table, names, rows)
-        if before is not None:
-            before.result()
-
-    def __exit__(self, *failure: object) -> None:
-        try:
-            if self._last is not None and failure[0] is None:
-                self._last.result()
-        finally:
-            self._pool.shutdown(wait=True)
-
-
 class _Sqlite:
     """Plain statements straight to the driver; the queue's trigger is put aside meanwhile."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def any_thread(self) -> bool:
-        """Whether the driver lets another thread use this connection (not so for a database in memory)."""
-        driver: Any = self._connection.connection.driver_connection
-        with ThreadPoolExecutor(1) as pool:
-            try:
-                pool.submit(driver.execute, "SELECT 1").result()
-            except sqlite3.ProgrammingError:
-                return False
-        return True
-
     def __enter__(self) -> None:
         self._connection.exec_driver_sql("DROP TRIGGER IF EXISTS feed_entries_queue")
 
-    def add(self, table: Table, names: list[str], rows: list[tuple[Any, ...]]) -> None:
+    def add(self, table: Table, names: list[str], rows: Iterable[tuple[Any, ...]]) -> None:
         marks = ", ".join("?" for _ in names)
         # Names are those of our own table.
         statement = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608
@@ -240,14 +205,10 @@ class _Postgres:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def any_thread(self) -> bool:
-        """Whether the driver lets another thread use this connection: psycopg does."""
-        return True
-
     def __enter__(self) -> None:
         self._connection.exec_driver_sql("ALTER TABLE feed_entries DISABLE TRIGGER feed_entries_queue")
 
-    def add(self, table: Table, names: list[str], rows: list[tuple[Any, ...]]) -> None:
+    def add(self, table: Table, names: list[str], rows: Iterable[tuple[Any, ...]]) -> None:
         columns = ", ".join(names)
         driver: Any = self._connection.connection.driver_connection
         with (
