@@ -17,7 +17,7 @@ from gateway.api import apcv, documents, errors, feeds, health, identities, iden
 from gateway.context import Gateway
 from gateway.ids import new_id
 from gateway.journey.clock import utc_now
-from gateway.runtime import open_gateway, start_workers, stop_gateway
+from gateway.runtime import open_gateway, start_gateway, stop_gateway
 from gateway.settings import Settings
 
 __all__ = ["create_app"]
@@ -92,8 +92,7 @@ def create_app(
         app.state.under_way = set()
         if prepare is not None:
             prepare(running)
-        if running.settings.workers_inside or running.store.sqlite:
-            await start_workers(running)
+        await start_gateway(running, workers=running.settings.workers_inside or running.store.sqlite)
         log.info("gateway.started", version=__version__, environment=running.settings.environment)
         try:
             yield

@@ -6,13 +6,18 @@ import asyncio
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-from gateway.journey.worker import Clock, Worker, utc_now
+from gateway.gate import Gate
+from gateway.journey.clock import Clock, utc_now
+from gateway.journey.worker import Worker
+from gateway.pulse import Pulse
 from gateway.settings import Settings
 from gateway.store.engine import Store
+from gateway.store.signals import Signals
 from gateway.vault import Vault
 from security.tokens import AccessTokens
 
@@ -50,7 +55,13 @@ class Gateway:
     pool: Executor
     tokens: AccessTokens
     clock: Clock = utc_now
+    pool_size: int = 1
     worker: Worker | None = None
+    signals: Signals | None = None
+    pulse: Pulse | None = None
+    gate: Gate = field(default_factory=lambda: Gate(documents=32, octets=256 * 1024 * 1024))
+    #: Deliveries not ended, as last counted, with those taken in charge since; None before the first count.
+    backlog: int | None = None
     #: Called at named moments of a document's way, so that a test may end the process there; a service passes none.
     moment: Callable[[str], None] = nothing
     health: dict[str, Any] = field(default_factory=dict)
@@ -60,10 +71,19 @@ class Gateway:
         return self.clock()
 
     def wake(self) -> None:
-        """Tell the worker that something may be due."""
+        """Tell the worker, and those of other nodes, that something may be due."""
         if self.worker is not None:
             self.worker.wake()
+        if self.signals is not None:
+            self.signals.tell()
 
     async def compute(self, work: Callable[..., T], *args: Any) -> T:
-        """Run CPU work away from the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self.pool, work, *args)
+        """Run CPU work away from the event loop; a pool whose process was killed is made anew and the work redone."""
+        pool = self.pool
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, work, *args)
+        except BrokenProcessPool:
+            if self.pool is pool:
+                self.pool = make_pool(self.pool_size)
+                pool.shutdown(wait=False)
+            return await asyncio.get_running_loop().run_in_executor(self.pool, work, *args)

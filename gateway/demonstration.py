@@ -20,7 +20,7 @@ import httpx
 import orjson
 
 from gateway import tenants
-from gateway.journey.worker import utc_now
+from gateway.journey.clock import utc_now
 from security.tokens import make_client_key, sign_client_assertion
 
 __all__ = ["Access", "Client", "Demonstration", "Role"]

@@ -10,6 +10,7 @@ import orjson
 from sqlalchemy import Connection, Row, select, update
 
 from gateway.ids import new_id
+from gateway.store.engine import Again
 from gateway.store.tables import identities, oppositions
 from gateway.vault import Vault
 from mappings.document.people import IdentityStatus, Patient
@@ -139,7 +140,7 @@ def _dropped(held: Identity, reason: str, now: datetime) -> tuple[dict[str, Any]
 
 
 def save(connection: Connection, vault: Vault, identity: Identity, now: datetime) -> Identity:
-    """Keep a changed identity; refuses (:class:`RuntimeError`) when another change came between."""
+    """Keep a changed identity; raises :class:`Again` when another change came between."""
     changed = Identity(
         id=identity.id,
         tenant=identity.tenant,
@@ -154,7 +155,7 @@ def save(connection: Connection, vault: Vault, identity: Identity, now: datetime
         .values(**_columns(vault, changed, now))
     )
     if done.rowcount != 1:
-        raise RuntimeError("the identity changed meanwhile")
+        raise Again
     return changed
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gateway import __version__
-from gateway.journey.worker import Clock
+from gateway.journey.clock import Clock
 from gateway.settings import Settings
 from gateway.tenants import Tenant
 

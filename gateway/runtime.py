@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import structlog
+from sqlalchemy import Connection, func, select
 
 from gateway.context import Gateway, make_pool
+from gateway.gate import Gate
+from gateway.journey.breaker import Breaker, RateLimit
 from gateway.journey.claims import release_all
+from gateway.journey.clock import utc_now
+from gateway.journey.lane import Courier
 from gateway.journey.retry import RetryPolicy
-from gateway.journey.worker import Courier, Worker
+from gateway.journey.worker import Worker
+from gateway.pulse import Pulse
 from gateway.settings import Settings
 from gateway.store.engine import Store
+from gateway.store.ownership import check_master_key, hold_file
+from gateway.store.signals import Signals
+from gateway.store.tables import deliveries
 from gateway.vault import Vault
 from security.tokens import AccessTokens
 
-__all__ = ["open_gateway", "start_workers", "stop_gateway"]
+__all__ = ["open_gateway", "start_gateway", "start_workers", "stop_gateway"]
 
 log = structlog.get_logger("passerelle")
+
+#: Seconds between two counts of what waits.
+_COUNT_EVERY = 1.0
 
 
 def open_gateway(settings: Settings, *, pool_processes: int | None = None) -> Gateway:
@@ -29,15 +44,29 @@ def open_gateway(settings: Settings, *, pool_processes: int | None = None) -> Ga
 
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     vault = Vault.open_file(settings.master_key or settings.data_dir / "master.key", create=settings.master_key is None)
-    upgrade(settings.store_url)
-    store = Store(settings.store_url)
+    held = hold_file(settings.store_url)
+    try:
+        upgrade(settings.store_url)
+        store = Store(settings.store_url, connections=settings.database_connections)
+        try:
+            check_master_key(store, vault, utc_now())
+            tokens = _tokens(settings)
+        except BaseException:
+            store.close()
+            raise
+    except BaseException:
+        held.release()
+        raise
     processes = settings.pool_processes if pool_processes is None else pool_processes
     return Gateway(
         settings=settings,
         store=store,
         vault=vault,
         pool=make_pool(processes),
-        tokens=_tokens(settings),
+        pool_size=processes,
+        tokens=tokens,
+        gate=Gate(documents=settings.max_converting, octets=settings.max_converting_bytes),
+        health={"held": held},
     )
 
 
@@ -48,12 +77,13 @@ def _tokens(settings: Settings) -> AccessTokens:
     path = settings.token_key or settings.data_dir / "tokens.key"
     if settings.token_key is None and not path.exists():
         key = ec.generate_private_key(ec.SECP256R1())
-        _write_private(
-            path,
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            ),
-        )
+        with contextlib.suppress(FileExistsError):
+            _write_private(
+                path,
+                key.private_bytes(
+                    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+                ),
+            )
     loaded = serialization.load_pem_private_key(path.read_bytes(), password=None)
     if not isinstance(loaded, ec.EllipticCurvePrivateKey):
         raise ValueError("token_key must be an elliptic-curve key (P-256)")
@@ -69,8 +99,46 @@ def _write_private(path: Path, data: bytes) -> None:
 def retry_policy(settings: Settings) -> RetryPolicy:
     """The retry policy of the settings."""
     return RetryPolicy(
-        first=settings.retry_first_seconds, cap=settings.retry_cap_seconds, attempts=settings.max_attempts
+        first=settings.retry_first_seconds,
+        cap=settings.retry_cap_seconds,
+        attempts=settings.max_attempts,
+        within=timedelta(hours=settings.retry_hours),
     )
+
+
+async def start_gateway(gateway: Gateway, *, workers: bool) -> None:
+    """Start what runs beside the interface: signals between nodes, measures, the warm pool and, if asked, workers."""
+    gateway.signals = Signals(gateway.store)
+    gateway.pulse = Pulse()
+    gateway.pulse.start()
+    gateway.health["chores"] = [asyncio.create_task(_count_backlog(gateway), name="backlog")]
+    # Accepting does not wait for it: the first documents queue behind the warming of the pool.
+    gateway.health["chores"].append(asyncio.create_task(_warm(gateway), name="warm-up"))
+    if workers:
+        await start_workers(gateway)
+
+
+async def _warm(gateway: Gateway) -> None:
+    from gateway.services.warmup import warm_up
+
+    try:
+        await asyncio.gather(*(gateway.compute(warm_up) for _ in range(max(1, gateway.pool_size))))
+    except Exception as exc:  # the first document will pay, or tell what is wrong
+        log.error("pool.not_warm", error=type(exc).__name__)
+    gateway.health["warm"] = True
+
+
+async def _count_backlog(gateway: Gateway) -> None:
+    def count(connection: Connection) -> int:
+        query = select(func.count()).select_from(deliveries).where(deliveries.c.ended_at.is_(None))
+        return int(connection.execute(query).scalar_one())
+
+    while True:
+        try:
+            gateway.backlog = await gateway.store.read(count)
+        except Exception as exc:  # counted again soon; meanwhile the last figure stands
+            log.warning("backlog.not_counted", error=type(exc).__name__)
+        await asyncio.sleep(_COUNT_EVERY)
 
 
 async def start_workers(gateway: Gateway) -> None:
@@ -91,9 +159,9 @@ async def start_workers(gateway: Gateway) -> None:
     couriers: list[Courier] = []
     if settings.dmp.base_url:
         qualifier = Qualifier(settings, neighbours)
-        couriers.append(DmpCourier(gateway, neighbours, qualifier, policy=policy, moment=gateway.moment))
+        couriers.append(DmpCourier(gateway, neighbours, qualifier, **_options(gateway, settings.dmp)))
     if settings.mss.smtp_host:
-        couriers.append(MailCourier(gateway, neighbours, policy=policy, moment=gateway.moment))
+        couriers.append(MailCourier(gateway, neighbours, **_options(gateway, settings.mss)))
     hooks = HookCaller(
         gateway.store,
         gateway.vault,
@@ -110,16 +178,43 @@ async def start_workers(gateway: Gateway) -> None:
         poll=settings.poll_seconds,
         seal_every=settings.seal_seconds,
         clock=gateway.clock,
-        chores=[hooks.run],
+        chores=[(settings.poll_seconds, hooks.run)],
     )
     await gateway.worker.start()
+    if gateway.signals is not None:
+        gateway.signals.listen(gateway.worker.wake)
+
+
+def _options(gateway: Gateway, group: Any) -> dict[str, Any]:
+    settings = gateway.settings
+    return {
+        "policy": retry_policy(settings),
+        "moment": gateway.moment,
+        "breaker": Breaker(
+            failures=settings.breaker_failures,
+            pause=settings.breaker_pause_seconds,
+            cap=settings.breaker_cap_seconds,
+        ),
+        "rate": RateLimit(per_second=group.max_per_second),
+    }
 
 
 async def stop_gateway(gateway: Gateway) -> None:
     """Stop gracefully: nothing new, what is in flight ends, then every resource is let go."""
+    if gateway.signals is not None:
+        await gateway.signals.close()
     if gateway.worker is not None:
         await gateway.worker.stop()
         for closer in gateway.health.pop("closers", []):
             await closer()
-    gateway.pool.shutdown(wait=True, cancel_futures=True)
+    chores = gateway.health.pop("chores", [])
+    for chore in chores:
+        chore.cancel()
+    await asyncio.gather(*chores, return_exceptions=True)
+    if gateway.pulse is not None:
+        await gateway.pulse.stop()
+    await asyncio.to_thread(partial(gateway.pool.shutdown, wait=True, cancel_futures=True))
     await asyncio.to_thread(gateway.store.close)
+    held = gateway.health.pop("held", None)
+    if held is not None:
+        held.release()

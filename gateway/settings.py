@@ -36,7 +36,8 @@ class DmpSettings(_Group):
     timeout_seconds: float = 12.0
     max_document_bytes: int = 5 * 1024 * 1024
     max_set_bytes: int = 10 * 1024 * 1024
-    concurrency: int = 8
+    concurrency: int = Field(8, ge=1, description="Deliveries under way at once, a node.")
+    max_per_second: float = Field(0.0, ge=0, description="Most deliveries begun a second, a node; 0 for no limit.")
     keep_exchanges: bool = Field(True, description="Keep each exchange, sealed, as evidence for homologation.")
 
 
@@ -78,7 +79,8 @@ class MssSettings(_Group):
     send_unqualified: bool = Field(
         False, description="Mail professionals about an unqualified identity (X-MSS-INS: N)."
     )
-    concurrency: int = 4
+    concurrency: int = Field(4, ge=1, description="Mails under way at once, a node.")
+    max_per_second: float = Field(0.0, ge=0, description="Most mails begun a second, a node; 0 for no limit.")
 
 
 class Settings(BaseSettings):
@@ -98,12 +100,19 @@ class Settings(BaseSettings):
     token_key: Path | None = Field(None, description="PEM of the key that signs access tokens.")
     token_seconds: int = 300
     hold_days: int = Field(90, description="A delivery held longer expires.")
-    lease_seconds: float = 30.0
+    database_connections: int = Field(10, ge=2, description="Connections that write, a process (PostgreSQL).")
+    lease_seconds: float = Field(30.0, gt=0, description="How long a node may be silent before its work is taken over.")
     max_attempts: int = 8
     retry_first_seconds: float = 1.0
     retry_cap_seconds: float = 900.0
+    retry_hours: float = Field(24.0, description="After the first failure, when a delivery becomes a dead letter.")
+    breaker_failures: int = Field(5, ge=1, description="Failures in a row after which a destination is left alone.")
+    breaker_pause_seconds: float = Field(5.0, description="How long it is left alone first; doubled each time.")
+    breaker_cap_seconds: float = 60.0
     max_body_bytes: int = 20 * 1024 * 1024
     max_pending: int = Field(50_000, description="Deliveries not ended above which new documents get a 503.")
+    max_converting: int = Field(32, ge=1, description="Documents received and converted at once; above, a 503.")
+    max_converting_bytes: int = Field(256 * 1024 * 1024, description="Bytes of their bodies at once; above, a 503.")
     pool_processes: int = Field(1, description="Processes that convert, check and render.")
     workers_inside: bool = Field(True, description="serve runs the workers too (always so on SQLite).")
     poll_seconds: float = 0.5
@@ -132,6 +141,9 @@ class Settings(BaseSettings):
                 raise ValueError("allow_private_webhooks is for the sandbox only")
             if self.records_actor == "declared":
                 raise ValueError("records_actor: declared is for the test environment only")
+        longest = max(self.dmp.timeout_seconds, self.mss.timeout_seconds)
+        if self.lease_seconds >= 10 and longest * 2 > self.lease_seconds:
+            raise ValueError("lease_seconds must be over twice the timeouts of dmp and mss")
         return self
 
     @property

@@ -30,6 +30,7 @@ from gateway.services.intake import Intake, IntakeOptions, IntakeRefused, conver
 from gateway.store import blobs
 from gateway.store.engine import ACCEPT
 from gateway.store.tables import deliveries, documents
+from gateway.tenants import Tenant
 
 __all__ = ["router"]
 
@@ -195,6 +196,29 @@ async def send(
     tenant = caller.acting_for(passerelle_tenant)
     if idempotency_key is not None and not (1 <= len(idempotency_key) <= 200 and idempotency_key.isprintable()):
         raise Invalid([BAD_KEY.finding("Idempotency-Key")])
+    # Refused before the body is read when too much is under way already.
+    with gateway.gate.enter(_announced(request)):
+        done = await _take(request, gateway, caller, tenant, idempotency_key, passerelle_actor)
+    gateway.moment("after_commit")
+    gateway.wake()
+    return await _receipt(gateway, done, caller, language)
+
+
+def _announced(request: Request) -> int:
+    """How large the body says it is; a guess when it does not say."""
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isdigit() and len(declared) < 12 else 256 * 1024
+
+
+async def _take(
+    request: Request,
+    gateway: Gateway,
+    caller: Caller,
+    tenant: Tenant,
+    idempotency_key: str | None,
+    passerelle_actor: str | None,
+) -> Accepted:
+    """Read, convert, check and keep one document, once a key."""
     sent, content = await _sent(request, gateway.settings.max_body_bytes)
     mac = hmac.new(gateway.vault.key(tenant.id, "body"), content, hashlib.sha256).hexdigest()
 
@@ -209,7 +233,7 @@ async def send(
             key = idempotency_key
             earlier = await gateway.store.read(lambda c: replay(c, caller.client.id, key, mac))
             if earlier is not None:
-                return await _receipt(gateway, earlier, caller, language)
+                return earlier
         intake = await _convert(gateway, sent)
         if idempotency_key is None and not intake.brought_id:
             raise Invalid([NO_KEY.finding("Idempotency-Key")])
@@ -232,7 +256,7 @@ async def send(
             recipients=tuple(r.model_dump(mode="json") for r in mail.recipients) if mail else (),
             options=mail.model_dump(mode="json", exclude={"recipients"}, exclude_none=True) if mail else {},
         )
-        done = await gateway.store.write(
+        return await gateway.store.write(
             lambda c: accept(
                 c,
                 gateway.vault,
@@ -241,14 +265,12 @@ async def send(
                 hold_days=gateway.settings.hold_days,
                 max_pending=gateway.settings.max_pending,
                 mail_unqualified=gateway.settings.mss.send_unqualified,
+                pending=gateway.backlog,
             ),
             ACCEPT,
         )
     finally:
         under_way.discard(ticket)
-    gateway.moment("after_commit")
-    gateway.wake()
-    return await _receipt(gateway, done, caller, language)
 
 
 async def _receipt(gateway: Gateway, done: Accepted, caller: Caller, language: str) -> Response:

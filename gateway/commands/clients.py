@@ -32,7 +32,7 @@ def add(
 
     from gateway import tenants
     from gateway.commands.common import open_store
-    from gateway.journey.worker import utc_now
+    from gateway.journey.clock import utc_now
     from security import json as hard_json
     from security.errors import UnsafeInput
     from security.tokens import ClientKeys, TokenRefused, make_client_key

@@ -72,7 +72,7 @@ def evaluate_command(source: _Source = None) -> None:
 
 
 def _client() -> InsiClient:
-    from gateway.journey.worker import utc_now
+    from gateway.journey.clock import utc_now
     from gateway.neighbours import Neighbours
     from gateway.settings import Settings
     from gateway.tenants import Tenant

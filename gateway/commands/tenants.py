@@ -29,7 +29,7 @@ def add(
     """Add a structure; prints its id."""
     from gateway import tenants
     from gateway.commands.common import open_store
-    from gateway.journey.worker import utc_now
+    from gateway.journey.clock import utc_now
 
     paths = {
         "dmpCertificate": certificate,

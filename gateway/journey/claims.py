@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, and_, exists, or_, select, update
 from gateway.journey.states import Delivery
 from gateway.store.tables import deliveries
 
-__all__ = ["claim", "extend", "release", "release_all"]
+__all__ = ["claim", "extend", "let_go", "release", "release_all"]
 
 _OPEN = tuple(str(s) for s in (Delivery.QUEUED, Delivery.RETRYING, Delivery.HELD, Delivery.UNCERTAIN, Delivery.SENDING))
 
@@ -30,6 +30,8 @@ def claim(
         select(due.c.id)
         .where(
             due.c.destination == destination,
+            # Named first so that both engines walk the index of open deliveries, already in the order of what is due.
+            due.c.ended_at.is_(None),
             due.c.state.in_(_OPEN),
             due.c.next_attempt_at <= now,
             or_(due.c.lease_until.is_(None), due.c.lease_until < now),
@@ -83,6 +85,16 @@ def release(connection: Connection, delivery_id: str, fence: int, *, next_attemp
         .where(deliveries.c.id == delivery_id, deliveries.c.fence == fence)
         .values(lease_owner=None, lease_until=None, next_attempt_at=next_attempt_at)
     )
+
+
+def let_go(connection: Connection, ids: list[tuple[str, int]]) -> None:
+    """End leases held under the same fence, at once; states stay, and whoever claims next decides from them."""
+    for delivery_id, fence in ids:
+        connection.execute(
+            update(deliveries)
+            .where(deliveries.c.id == delivery_id, deliveries.c.fence == fence)
+            .values(lease_owner=None, lease_until=None)
+        )
 
 
 def release_all(connection: Connection) -> None:

@@ -13,14 +13,16 @@ from sqlalchemy import Connection, Row, select, update
 from conformance.verdict import Text
 from gateway import identities
 from gateway.identities import Identity
+from gateway.journey.breaker import Breaker, RateLimit
 from gateway.journey.claims import release
+from gateway.journey.clock import Clock
 from gateway.journey.record import Cause, LostLease, cause_of, move
 from gateway.journey.retry import RetryPolicy
 from gateway.journey.states import CauseCode, Delivery
-from gateway.journey.worker import Clock
 from gateway.store import blobs
 from gateway.store.engine import Store
 from gateway.store.tables import deliveries, documents
+from gateway.store.tables import identities as identity_rows
 from gateway.tenants import Tenant, tenant
 from gateway.vault import Vault
 
@@ -57,6 +59,8 @@ class CourierBase:
         policy: RetryPolicy,
         random: Random | None = None,
         moment: Callable[[str], None],
+        breaker: Breaker | None = None,
+        rate: RateLimit | None = None,
     ) -> None:
         self.store = store
         self.vault = vault
@@ -65,11 +69,21 @@ class CourierBase:
         self.random = random or Random()  # noqa: S311 - jitter, not a secret
         #: Called at named moments, so that a test may end the process there.
         self.moment = moment
+        self.breaker = breaker or Breaker()
+        self.rate = rate or RateLimit()
+        self.trials: set[str] = set()
 
     @property
     def by(self) -> str:
         """How history names this courier."""
         return f"gateway:{self.destination}"
+
+    def heard(self, *, up: bool, retry_after: float | None = None) -> None:
+        """Note whether the destination could serve just now, whatever it said of the document."""
+        if up:
+            self.breaker.succeeded()
+        else:
+            self.breaker.failed(self.clock(), retry_after)
 
     async def load(self, delivery: Row[Any]) -> Load:
         """Everything a delivery is about, read in one go."""
@@ -133,9 +147,14 @@ class CourierBase:
         retry_after: float | None = None,
         count: bool = True,
     ) -> None:
-        """Plan another attempt, or give the delivery to a person (dead letter) when attempts are spent."""
-        attempts = delivery.attempts + 1 if count else delivery.attempts
-        if self.policy.exhausted(attempts):
+        """Plan another attempt, or give the delivery to a person (dead letter) when attempts or their time are spent.
+
+        A trial of a destination held to be down is not the delivery's own failure, and spends no attempt.
+        """
+        now = self.clock()
+        attempts = delivery.attempts + 1 if count and delivery.id not in self.trials else delivery.attempts
+        first = delivery.first_failed_at or now
+        if self.policy.exhausted(attempts) or now - first >= self.policy.within:
             spent = cause_of(CauseCode.TOO_MANY_ATTEMPTS)
             last = Cause(
                 code=str(CauseCode.TOO_MANY_ATTEMPTS),
@@ -149,21 +168,41 @@ class CourierBase:
             await self.finish(delivery, Delivery.DEAD_LETTER, last, values={"attempts": attempts})
             return
         wait = self.policy.delay(attempts, self.random, retry_after)
-        values: dict[str, Any] = {"attempts": attempts, "next_attempt_at": self.clock() + wait}
+        values: dict[str, Any] = {"attempts": attempts, "first_failed_at": first, "next_attempt_at": now + wait}
         await self._again(delivery, to, cause, values)
 
-    async def hold(self, delivery: Row[Any], cause: Cause, *, days: int, look_again: timedelta) -> None:
-        """Have a delivery wait for its identity; looked at again after a while, expired after ``days``."""
+    async def hold(
+        self, delivery: Row[Any], cause: Cause, *, identity: Identity, days: int, look_again: timedelta
+    ) -> None:
+        """Have a delivery wait for its identity; looked at again after a while, expired after ``days``.
+
+        ``identity`` is what was looked at: when it changed meanwhile, the delivery is looked at again at once.
+        """
         now = self.clock()
         values: dict[str, Any] = {"next_attempt_at": now + look_again}
-        if delivery.state == str(Delivery.HELD):
-            await self._again(delivery, Delivery.HELD, cause, values)
-            return
-        values["expires_at"] = now + timedelta(days=days)
-        await self.finish(delivery, Delivery.HELD, cause, values=values)
+        if delivery.state != str(Delivery.HELD):
+            values["expires_at"] = now + timedelta(days=days)
 
-    async def _again(self, delivery: Row[Any], to: Delivery, cause: Cause, values: dict[str, Any]) -> None:
+        def unless_changed(connection: Connection) -> dict[str, Any]:
+            # Locked: whoever qualifies the identity lets go what is held, and must see this delivery held.
+            version = connection.execute(
+                select(identity_rows.c.version).where(identity_rows.c.id == identity.id).with_for_update()
+            ).scalar_one()
+            return {} if version == identity.version else {"next_attempt_at": now}
+
+        await self._again(delivery, Delivery.HELD, cause, values, refine=unless_changed)
+
+    async def _again(
+        self,
+        delivery: Row[Any],
+        to: Delivery,
+        cause: Cause,
+        planned: dict[str, Any],
+        *,
+        refine: Callable[[Connection], dict[str, Any]] | None = None,
+    ) -> None:
         def work(connection: Connection) -> None:
+            values = planned | (refine(connection) if refine else {})
             row = connection.execute(select(deliveries).where(deliveries.c.id == delivery.id)).one()
             if row.fence != delivery.fence:
                 raise LostLease(delivery.id)

@@ -74,6 +74,10 @@ def cause_from(outcome: Outcome) -> Cause:
     )
 
 
+#: Outcomes that say the DMP cannot serve, rather than something of the document.
+_DOWN = frozenset({Kind.RETRY, Kind.ASK_REGISTRY})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ready:
     prepared: PreparedSubmission
@@ -112,6 +116,9 @@ class DmpCourier(CourierBase):
         except Stop:
             return
 
+    def _heard(self, outcome: Outcome) -> None:
+        self.heard(up=outcome.kind not in _DOWN, retry_after=outcome.retry_after)
+
     async def _already_prepared(self, load: Load) -> _Ready | None:
         delivery = load.delivery
         if delivery.prepared is None:
@@ -127,6 +134,7 @@ class DmpCourier(CourierBase):
             await self._send(load, line, actor, prepared)
             return
         outcome, entries = await line.client.confirm(prepared, actor)
+        self._heard(outcome)
         self.moment("after_ask")
         if outcome.kind is Kind.ACCEPTED:
             await self._acknowledge(load, prepared, entry=entries.get(prepared.document_unique_ids[0]))
@@ -214,6 +222,7 @@ class DmpCourier(CourierBase):
             return
         answer = await line.client.patient_status(_patient(identity), actor)
         outcome, status = answer.outcome, answer.status
+        self._heard(outcome)
         if outcome.kind is Kind.ACCEPTED and status is not None and status.may_feed:
             return
         if outcome.kind in (Kind.RETRY, Kind.ASK_REGISTRY):
@@ -252,6 +261,7 @@ class DmpCourier(CourierBase):
             return known
         answer = await line.client.find_by_unique_id(former, _patient(identity), actor)
         outcome = answer.outcome
+        self._heard(outcome)
         if outcome.kind is Kind.ACCEPTED and len(answer.entry_uuids) == 1:
             return str(answer.entry_uuids[0])
         if outcome.kind in (Kind.RETRY, Kind.ASK_REGISTRY, Kind.OPERATOR):
@@ -284,6 +294,7 @@ class DmpCourier(CourierBase):
         self.moment("before_send")
         outcome = await line.client.submit(prepared, actor)
         self.moment("after_send")
+        self._heard(outcome)
         log.info(
             "dmp.answered",
             delivery=delivery.id,

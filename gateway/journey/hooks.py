@@ -13,8 +13,8 @@ import structlog
 from sqlalchemy import Connection, Row, or_, select, update
 
 from gateway import __version__
+from gateway.journey.clock import Clock
 from gateway.journey.retry import RetryPolicy
-from gateway.journey.worker import Clock
 from gateway.store.engine import NORMAL, Store
 from gateway.store.tables import webhook_calls, webhooks
 from gateway.vault import Vault
@@ -74,7 +74,7 @@ class HookCaller:
 
     def _claim(self, connection: Connection) -> list[Row[Any]]:
         now = self._clock()
-        due = connection.execute(
+        due = (
             select(webhook_calls.c.id)
             .where(
                 webhook_calls.c.state == "queued",
@@ -83,8 +83,9 @@ class HookCaller:
             )
             .order_by(webhook_calls.c.next_attempt_at)
             .limit(16)
-        ).scalars()
-        ids = list(due)
+            .with_for_update(skip_locked=True)
+        )
+        ids = list(connection.execute(due).scalars())
         if not ids:
             return []
         connection.execute(

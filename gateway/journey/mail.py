@@ -42,6 +42,9 @@ log = structlog.get_logger("passerelle.mss")
 #: How long before a held mail is looked at again by itself; an identity that becomes qualified lets it go at once.
 LOOK_AGAIN = timedelta(hours=6)
 
+#: Outcomes that say the operator cannot serve, rather than something of a recipient.
+_DOWN = frozenset({"MSS-OUT-NETWORK", "MSS-OUT-TEMPORARY", "MSS-OUT-UNCERTAIN"})
+
 
 def cause_from(outcome: Outcome) -> Cause:
     """The cause of an operator's outcome, its own code and words kept."""
@@ -237,6 +240,7 @@ class MailCourier(CourierBase):
             if (one := result.outcomes.get(address)) is not None and one.kind is Kind.ACCEPTED
         }
         worst = result.worst
+        self.heard(up=worst.code not in _DOWN)
         log.info("mss.answered", delivery=delivery.id, outcome=str(worst.kind), code=worst.code, served=len(served))
         receipt = {
             "reference": mail.message_id,

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, select, update
 
 from conformance.verdict import Text
 from gateway.ids import new_id
-from gateway.journey import states
+from gateway.journey import incidents, states
 from gateway.journey.states import CAUSES, CauseCode, Delivery
 from gateway.journey.tally import tally
 from gateway.store.tables import deliveries, documents, history, webhook_calls, webhooks
@@ -98,6 +98,7 @@ def move(
     """
     states.check(delivery.state, to)
     ended = to in states.ENDED
+    reopened = delivery.ended_at is not None
     new: dict[str, Any] = {
         "state": str(to),
         "updated_at": at,
@@ -106,16 +107,19 @@ def move(
         "cause_en": cause.text.en if cause else None,
         "fix_fr": cause.fix.fr if cause else None,
         "fix_en": cause.fix.en if cause else None,
-        **(values or {}),
     }
     if to is not Delivery.SENDING:
         new |= {"lease_owner": None, "lease_until": None}
+    if reopened:
+        # A person sends it again: it starts afresh, whatever it spent before.
+        new |= {"ended_at": None, "attempts": 0, "first_failed_at": None}
     if ended:
         new |= {"ended_at": at, "next_attempt_at": None}
         if cause is not None:
             new["outcome"] = cause.outcome()
     if receipt is not None:
         new["receipt"] = receipt
+    new |= values or {}
     statement = update(deliveries).where(deliveries.c.id == delivery.id, deliveries.c.state == delivery.state)
     if fence is not None:
         statement = statement.where(deliveries.c.fence == fence)
@@ -132,11 +136,19 @@ def move(
         by=by,
         cause=cause,
     )
-    if ended:
-        document = connection.execute(select(documents).where(documents.c.id == delivery.document_id)).one()
-        tally(connection, vault, document, delivery, to, cause.code if cause else None, receipt, at)
-        _announce(connection, document, delivery, to, cause, at)
+    if ended or reopened:
+        # Locked: two deliveries of one document that end at once on two nodes would each find the other still open.
+        document = connection.execute(
+            select(documents).where(documents.c.id == delivery.document_id).with_for_update()
+        ).one()
+        if ended:
+            tally(connection, vault, document, delivery, to, cause.code if cause else None, receipt, at)
+            _announce(connection, document, delivery, to, cause, at)
         settle_document(connection, document, at=at, by=by)
+    if to is Delivery.DEAD_LETTER:
+        incidents.dead_letters_seen(connection, delivery.destination, cause.code if cause else "unknown", at)
+    if reopened and delivery.state == str(Delivery.DEAD_LETTER):
+        incidents.dead_letters_settled(connection, delivery.destination, delivery.reason or "unknown", at)
 
 
 def settle_document(connection: Connection, document: Row[Any], *, at: datetime, by: str) -> None:

@@ -16,6 +16,7 @@ class RetryPolicy:
     first: float = 1.0  #: seconds
     cap: float = 900.0  #: seconds
     attempts: int = 8  #: in all, the first included
+    within: timedelta = timedelta(hours=24)  #: after the first failure, however few attempts were made
 
     def exhausted(self, attempts: int) -> bool:
         """True when no attempt is left after so many."""

@@ -2,56 +2,67 @@
 
 Every write is a function of a connection, run in one transaction. On SQLite a single thread runs them, the accepting of
 documents first, several to a commit: two writers on one file starve each other, and one fsync then serves many callers.
+On PostgreSQL they run side by side; one that meets another's change is run again on what stands then.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import queue
-import threading
+import random
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gateway.store.metadata import metadata
+from gateway.store.writer import ACCEPT, BACKGROUND, NORMAL, Again, StoreUnavailable, Writer, unavailable
 
-__all__ = ["ACCEPT", "BACKGROUND", "NORMAL", "Store", "StoreUnavailable"]
+__all__ = ["ACCEPT", "BACKGROUND", "NORMAL", "Again", "Store", "StoreUnavailable"]
 
 T = TypeVar("T")
 
-ACCEPT, NORMAL, BACKGROUND = 0, 1, 2  #: priorities of writes, the first served first
+#: SQLSTATE of a transaction that lost to another and may simply be run again (PostgreSQL, appendix A, class 40).
+_LOST = frozenset({"40001", "40P01"})
+_TRIES = 6
 
-_BATCH = 64  #: most writes of one commit
-
-
-class StoreUnavailable(Exception):
-    """The database cannot be written just now (full or read-only disk, gone server)."""
+#: A server that vanished without a word must not hold a thread for ever; what the address itself says comes first.
+_POSTGRES_DEFAULTS = {
+    "connect_timeout": 5,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+    "application_name": "passerelle",
+}
 
 
 class Store:
     """The database of the gateway.
 
-    ``write`` and ``read`` take a function of a SQLAlchemy connection; a write that raises changes nothing.
+    ``write`` and ``read`` take a function of a SQLAlchemy connection; a write that raises changes nothing. On
+    PostgreSQL a write may be run more than once, each time in a transaction of its own: it keeps nothing outside.
+    Raises :class:`StoreUnavailable` when the database cannot serve.
     """
 
-    def __init__(self, url: str, *, readers: int = 4) -> None:
+    def __init__(self, url: str, *, readers: int = 4, connections: int = 10) -> None:
         self.url = make_url(url)
         self.sqlite = self.url.get_backend_name() == "sqlite"
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="store-read")
         if self.sqlite:
             self.engine = _sqlite_engine(url, begin="BEGIN IMMEDIATE")
             self.read_engine = _sqlite_engine(url, begin="BEGIN")
-            self._writer: _Writer | None = _Writer(self.engine)
+            self._writer: Writer | None = Writer(self.engine)
             self._writers: ThreadPoolExecutor | None = None
         else:
-            self.engine = create_engine(url, pool_size=10, max_overflow=10, pool_pre_ping=True)
+            self.engine = _postgres_engine(self.url, connections + readers)
             self.read_engine = self.engine
             self._writer = None
-            self._writers = ThreadPoolExecutor(10, thread_name_prefix="store-write")
+            self._writers = ThreadPoolExecutor(connections, thread_name_prefix="store-write")
 
     def create_all(self) -> None:
         """Make the tables of an empty database (tests); a service uses the migrations."""
@@ -78,16 +89,35 @@ class Store:
 
     def read_now(self, work: Callable[[Connection], T]) -> T:
         """Run a read in this thread."""
-        with self.read_engine.connect() as connection:
-            return work(connection)
+        try:
+            with self.read_engine.connect() as connection:
+                return work(connection)
+        except (OperationalError, InterfaceError, PoolTimeout) as exc:
+            raise unavailable(exc) from exc
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run a read without holding the event loop."""
         return await asyncio.wrap_future(self._readers.submit(self.read_now, work))
 
     def _transaction(self, work: Callable[[Connection], T]) -> T:
-        with self.engine.begin() as connection:
-            return work(connection)
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                with self.engine.begin() as connection:
+                    return work(connection)
+            except (Again, IntegrityError):
+                if attempt == _TRIES:
+                    raise
+            except PoolTimeout as exc:
+                raise unavailable(exc) from exc
+            except DBAPIError as exc:
+                lost = getattr(exc.orig, "sqlstate", None) in _LOST
+                if not lost and (isinstance(exc, OperationalError | InterfaceError) or exc.connection_invalidated):
+                    raise unavailable(exc) from exc
+                if not lost or attempt == _TRIES:
+                    raise
+            time.sleep(random.uniform(0.0, 0.002 * 2**attempt))  # noqa: S311 - jitter, not a secret
 
     def close(self) -> None:
         """Finish queued writes and let go of every connection."""
@@ -98,6 +128,13 @@ class Store:
         self._readers.shutdown()
         self.engine.dispose()
         self.read_engine.dispose()
+
+
+def _postgres_engine(url: URL, connections: int) -> Engine:
+    defaults = {name: value for name, value in _POSTGRES_DEFAULTS.items() if name not in url.query}
+    return create_engine(
+        url, pool_size=connections, max_overflow=4, pool_timeout=10, pool_pre_ping=True, connect_args=defaults
+    )
 
 
 def _sqlite_engine(url: str, *, begin: str) -> Engine:
@@ -115,6 +152,8 @@ def _sqlite_engine(url: str, *, begin: str) -> Engine:
             "busy_timeout=30000",
             "cache_size=-65536",
             "temp_store=MEMORY",
+            # What is purged is overwritten, not left in free pages.
+            "secure_delete=ON",
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
@@ -124,73 +163,3 @@ def _sqlite_engine(url: str, *, begin: str) -> Engine:
         connection.exec_driver_sql(begin)
 
     return engine
-
-
-class _Writer:
-    """The one thread that writes to a SQLite file."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._order = itertools.count()
-        self._queue: queue.PriorityQueue[tuple[int, int, Any, Any]] = queue.PriorityQueue()
-        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
-        self._thread.start()
-
-    def submit(self, work: Callable[[Connection], T], priority: int) -> Future[T]:
-        future: Future[T] = Future()
-        self._queue.put((priority, next(self._order), work, future))
-        return future
-
-    def close(self) -> None:
-        self._queue.put((99, next(self._order), None, None))
-        self._thread.join(timeout=30)
-
-    def _run(self) -> None:
-        while True:
-            job = self._queue.get()
-            if job[2] is None:
-                return
-            if self._batch(job):
-                return
-
-    def _batch(self, job: tuple[int, int, Any, Any]) -> bool:
-        """Run one job and those waiting behind it in one transaction; true when asked to stop."""
-        done: list[tuple[Future[Any], Any, BaseException | None]] = []
-        stop = False
-        try:
-            with self._engine.begin() as connection:
-                while True:
-                    _, _, work, future = job
-                    if future.set_running_or_notify_cancel():
-                        done.append((future, *self._one(connection, work)))
-                    if len(done) >= _BATCH:
-                        break
-                    try:
-                        job = self._queue.get_nowait()
-                    except queue.Empty:
-                        break
-                    if job[2] is None:
-                        stop = True
-                        break
-        except BaseException as exc:  # the commit itself failed: nobody was served
-            failed = StoreUnavailable("the commit failed")
-            failed.__cause__ = exc
-            for future, _, error in done:
-                future.set_exception(error or failed)
-            if not done:
-                job[3].set_exception(failed)
-            return stop
-        for future, result, error in done:
-            if error is not None:
-                future.set_exception(error)
-            else:
-                future.set_result(result)
-        return stop
-
-    @staticmethod
-    def _one(connection: Connection, work: Callable[[Connection], Any]) -> tuple[Any, BaseException | None]:
-        try:
-            with connection.begin_nested():
-                return work(connection), None
-        except Exception as exc:  # handed to the caller who waits on the future
-            return None, exc

@@ -6,7 +6,19 @@ the tenant's key; everything else is codes, counters, instants and opaque identi
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 
 from gateway.store.metadata import metadata
 from gateway.store.types import Blob, Instant, Json
@@ -21,6 +33,8 @@ __all__ = [
     "history",
     "idempotency",
     "identities",
+    "incidents",
+    "installation",
     "oppositions",
     "record_handles",
     "tenants",
@@ -172,6 +186,7 @@ deliveries = Table(
     Column("request", String(64)),  # blob: recipients and options of the caller
     Column("prepared", String(64)),  # blob: set or message ids and bytes, stored before the first byte leaves
     Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("first_failed_at", Instant),  # first attempt that failed: tried again for so long and no longer
     Column("next_attempt_at", Instant),
     Column("expires_at", Instant),
     Column("lease_owner", String(80)),
@@ -183,7 +198,15 @@ deliveries = Table(
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     Column("ended_at", Instant),
-    Index("ix_deliveries_due", "state", "destination", "next_attempt_at"),
+    # Only what is open: a claim and the count of what waits read no more than that, however many have ended.
+    Index(
+        "ix_deliveries_open",
+        "destination",
+        "next_attempt_at",
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+    Index("ix_deliveries_ended", "state", "destination", "ended_at"),
     Index("ix_deliveries_document", "document_id"),
     Index("ix_deliveries_lineage", "tenant_id", "lineage", "destination", "rank"),
 )
@@ -230,6 +253,27 @@ record_handles = Table(
     Column("client_id", String(80), nullable=False),
     Column("sealed", Blob, nullable=False),  # patient and document, see gateway.services.handles
     Column("expires_at", Instant, nullable=False, index=True),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("kind", String(24), nullable=False),  # destination_down, dead_letters
+    Column("destination", String(8), nullable=False),
+    Column("code", String(60), nullable=False),
+    Column("open_key", String(120), unique=True),  # one open incident of a kind, whoever sees it first; null once over
+    Column("opened_at", Instant, nullable=False),
+    Column("closed_at", Instant),
+    Index("ix_incidents_opened", "opened_at"),
+)
+
+installation = Table(
+    "installation",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("value", String(200), nullable=False),
+    Column("set_at", Instant, nullable=False),
 )
 
 webhooks = Table(

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select
 
 from gateway.demonstration import Client, Demonstration
-from gateway.journey.worker import utc_now
+from gateway.journey.clock import utc_now
 from gateway.store.tables import documents as table
 from security.tokens import make_client_key, sign_client_assertion
 from tests.acceptance.conftest import body_of, simulator

@@ -19,7 +19,7 @@ import orjson
 from adapters.sandbox import Sandbox
 from gateway import tenants
 from gateway.demonstration import CABINET, Client, Role
-from gateway.journey.worker import utc_now
+from gateway.journey.clock import utc_now
 from gateway.store.engine import Store
 from gateway.store.migrate import upgrade
 from security.tokens import make_client_key
