@@ -12,7 +12,7 @@ from mappings.cda.sections_write import LOINC
 from mappings.document.summary import Absence
 from mappings.document.values import Code
 
-__all__ = ["ABSENT", "IPS_VIGILANCE", "NOTHING_SAID", "PLANS", "WRAPPERS", "SectionPlan", "absence_words"]
+__all__ = ["ABSENT", "ATTACHED", "IPS_VIGILANCE", "NOTHING_SAID", "PLANS", "WRAPPERS", "SectionPlan", "absence_words"]
 
 #: Code system of the values that say "none" or "no information".
 ABSENT = "2.16.840.1.113883.5.1150.1"
@@ -205,6 +205,13 @@ PLANS = {
         title="Directives anticipées",
     ),
 }
+
+#: Documents joined to a summary (IPS-FR section 7).
+ATTACHED = SectionPlan(
+    templates=("1.2.250.1.213.1.1.2.37",),
+    code=_loinc("55107-7", "Documents ajoutés"),
+    title="Documents joints",
+)
 
 #: Points of vigilance where they have a code of their own (IPS-FR section 7).
 IPS_VIGILANCE = SectionPlan(

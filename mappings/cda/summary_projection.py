@@ -185,6 +185,7 @@ FORMS = (
     Row(path="immunizations.entries.*.vaccine", becomes=_medication, kinds=KIND),
     Row(path="devices.entries.*.period", becomes=_no_period, kinds=KIND),
     Row(path="vital_signs.entries.*.signs.*.observed_at", becomes=_own_time, kinds=KIND),
+    Row(path="attachments.*.title", becomes=lambda _value, where: where.parent.label, kinds=KIND),
     *(Row(path=name, becomes=_words, kinds=KIND) for name in _WORDS),
     *(Row(path=name, becomes=_section, kinds=KIND) for name in _SECTIONS),
 )

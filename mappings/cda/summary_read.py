@@ -12,6 +12,7 @@ from conformance.verdict import Text
 from mappings.cda.build import V3
 from mappings.cda.errors import NotCda
 from mappings.cda.node import Reader, every, first, flat, place, squeeze, template_roots, value_of
+from mappings.cda.section_attachments import media_of, read_attached
 from mappings.cda.section_content import SectionContent, statement
 from mappings.cda.section_measures_read import (
     is_results,
@@ -22,12 +23,12 @@ from mappings.cda.section_measures_read import (
     read_vital_signs,
 )
 from mappings.cda.section_observations_read import read_family, read_lifestyle
-from mappings.cda.section_plans import IPS_VIGILANCE, NOTHING_SAID, PLANS, WRAPPERS
+from mappings.cda.section_plans import ATTACHED, IPS_VIGILANCE, NOTHING_SAID, PLANS, WRAPPERS
 from mappings.cda.section_problems_read import read_allergies, read_problems
 from mappings.cda.section_procedures_read import read_procedures, read_treatments
 from mappings.cda.section_products_read import read_devices, read_immunizations
 from mappings.cda.sections_read import media
-from mappings.document.summary import Absence, MedicalSummary, Section
+from mappings.document.summary import Absence, AttachedDocument, MedicalSummary, Section
 
 __all__ = ["read_body"]
 
@@ -52,6 +53,8 @@ _READERS: dict[str, _Read] = {
     "care_plan": read_care_plan,
     "pregnancies": read_pregnancies,
 }
+#: Bound of the hub model.
+MOST_FILES = 20
 #: Members that are words alone.
 _WORDS = frozenset({"occupational_risks", "vigilance", "advance_directives"})
 
@@ -62,6 +65,7 @@ _BY_TEMPLATE = {
     IPS_VIGILANCE.templates[-1]: "vigilance",
     "1.2.250.1.213.1.1.2.154": "care_plan",
     "1.2.250.1.213.1.1.2.243": "#pdf",
+    ATTACHED.templates[-1]: "#attached",
 }
 #: Two codes have two meanings: 30954-2 (results, or points of vigilance), 18776-5 (care plan, or treatments).
 _BY_CODE = {
@@ -69,6 +73,7 @@ _BY_CODE = {
     **{plan.code.code: f"#{name}" for name, plan in WRAPPERS.items() if name != "plan"},
     IPS_VIGILANCE.code.code: "vigilance",
     "55108-5": "#pdf",
+    ATTACHED.code.code: "#attached",
 }
 #: The part that takes the words of a section that only holds others.
 _OWNER = {"summary": "problems", "conditions": "problems", "risks": "lifestyle", "plan": "treatments"}
@@ -103,12 +108,13 @@ def read_body(reader: Reader, body: _Element, header: dict[str, Any]) -> Medical
 class _Body:
     """What the sections of a body give, by member of the hub."""
 
-    __slots__ = ("_parts", "_pdf", "_reader", "_words")
+    __slots__ = ("_files", "_parts", "_pdf", "_reader", "_words")
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._parts: dict[str, tuple[list[Any], Absence | None, list[str]]] = {}
         self._words: dict[str, list[str]] = {}
+        self._files: list[AttachedDocument] = []
         self._pdf: bytes | None = None
 
     # --- walking ---
@@ -128,6 +134,8 @@ class _Body:
         where = place(section)
         if name == "#pdf":
             self._pdf = self._pdf or media(self._reader, section, "application/pdf")
+        elif name == "#attached":
+            self._attached(section)
         elif name.startswith("#"):
             self._wrapper(section, name[1:])
         elif name in _WORDS:
@@ -177,8 +185,20 @@ class _Body:
                 self._reader.log.text_only(where, name, _UNREAD_ENTRY, clinical=True)
             else:
                 self._reader.lost(entry, name, clinical=True)
-            for value in entry.iterfind(".//{*}observationMedia"):
-                self._reader.lost(value, "observationMedia", clinical=True)
+            # A file shown by the words (written advance directives) is kept as a joined document.
+            what, title = first(content.section, "code"), first(content.section, "title")
+            self._files += media_of(
+                self._reader, entry, self._reader.code(what), squeeze(title.text) if title is not None else None
+            )
+
+    def _attached(self, section: _Element) -> None:
+        for entry in every(section, "entry"):
+            found = read_attached(self._reader, entry)
+            self._files += found
+            if found:
+                self._reader.log.carried(place(entry), "FR-Document-attache")
+            else:
+                self._reader.lost(entry, "entry", clinical=True)
 
     # --- sections that hold others ---
 
@@ -226,7 +246,10 @@ class _Body:
 
     def members(self) -> dict[str, Any]:
         """The members of the summary."""
-        out: dict[str, Any] = {"pdf": self._pdf}
+        kept = self._files[:MOST_FILES]
+        for _ in self._files[MOST_FILES:]:
+            self._reader.log.lost("/ClinicalDocument/component", "attachments", _UNREADABLE, clinical=True)
+        out: dict[str, Any] = {"pdf": self._pdf, "attachments": tuple(kept)}
         for name, (entries, absence, words) in self._parts.items():
             text = "\n".join(words) or None
             if not entries and absence is None and text is None:

@@ -11,6 +11,7 @@ from mappings.cda import sections_write
 from mappings.cda.build import Builder, section
 from mappings.cda.narrative import Narrative
 from mappings.cda.section_allergies_write import allergies, no_allergy
+from mappings.cda.section_attachments import attachments
 from mappings.cda.section_measures_write import assessments, care_plan, pregnancies, results, vital_signs
 from mappings.cda.section_observations_write import family_history, lifestyle
 from mappings.cda.section_parts import open_section
@@ -86,6 +87,8 @@ def write_body(document: MedicalSummary, builder: Builder) -> None:
         _vsm(document, builder, body)
     else:
         _ips(document, builder, body)
+    if document.attachments:
+        attachments(body, builder, document.attachments, "/attachments")
     if builder.pdf is not None:
         sections_write.pdf_copy(body, builder, builder.pdf)
 

@@ -17,6 +17,7 @@ from mappings.document.values import Code, Concept, Moment, Period, Quantity
 __all__ = [
     "Absence",
     "Allergy",
+    "AttachedDocument",
     "CarePlanItem",
     "FamilyCondition",
     "FamilyMember",
@@ -261,6 +262,22 @@ class PregnancyObservation(Part):
     value: Value
 
 
+class AttachedDocument(Part):
+    """A document joined to the summary: written advance directives, an insurance certificate."""
+
+    type: Code | None = Field(None, description="What it is (LOINC, TA_ASIP).")
+    title: str | None = Field(None, min_length=1, max_length=255)
+    media_type: str = Field("application/pdf", pattern=r"^[a-z]+/[a-z0-9.+-]+$", max_length=100)
+    content: Bytes64
+
+    @property
+    def label(self) -> str:
+        """What people read."""
+        if self.title:
+            return self.title
+        return (self.type.display or self.type.code) if self.type is not None else "Document joint"
+
+
 class MedicalSummary(DocumentBase):
     """The medical summary of a patient, by the regular doctor."""
 
@@ -284,4 +301,5 @@ class MedicalSummary(DocumentBase):
     care_plan: Section[CarePlanItem] | None = None
     pregnancies: Section[PregnancyObservation] | None = None
     advance_directives: str | None = Field(None, max_length=20000)
+    attachments: tuple[AttachedDocument, ...] = Field((), max_length=20, description="Documents joined to it.")
     pdf: Bytes64 | None = Field(None, description="Copy of the document as PDF/A-1b.")

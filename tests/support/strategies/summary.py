@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mappings.document.summary import (
     Absence,
     Allergy,
+    AttachedDocument,
     CarePlanItem,
     FamilyCondition,
     FamilyMember,
@@ -51,6 +52,7 @@ from tests.support.strategies.values import (
     quantities,
     short,
     some,
+    texts,
 )
 
 # JDV_ProblemCodes, JDV_TypeEvenementIndesirablePrevisible, JDV_SeveriteObservation, JDV_HealthStatusCodes.
@@ -72,6 +74,7 @@ TESTS = codes(LOINC, {"1988-5": "C Réactive protéine", "24979-7": "CT rachis"}
 SCALES = codes(LOINC, {"89247-1": "Score de performance ECOG", "9269-2": "Glasgow"}, "LOINC")
 PREGNANCY = codes(LOINC, {"11449-6": "Statut de grossesse", "11638-4": "Nombre d'enfants vivants"}, "LOINC")
 ANSWERS = codes(SNOMED, {"8517006": "ancien(ne) fumeur(-euse)", "77386006": "enceinte"}, "SNOMED CT")
+ATTACHMENTS = codes(LOINC, {"42348-3": "Directives anticipées", "11488-4": "CR ou fiche de consultation"}, "LOINC")
 SIGNS = (
     ("29463-7", "Poids", "kg"),
     ("8302-2", "Taille", "cm"),
@@ -279,6 +282,16 @@ def summaries() -> st.SearchStrategy[MedicalSummary]:
             care_plan=sections(care_plan()),
             pregnancies=sections(_observed(PregnancyObservation, PREGNANCY)),
             advance_directives=maybe(paragraphs()),
+            attachments=some(
+                of(
+                    AttachedDocument,
+                    type=maybe(ATTACHMENTS),
+                    title=maybe(texts()),
+                    media_type=st.sampled_from(("application/pdf", "image/jpeg")),
+                    content=st.just(documents.PDF),
+                ),
+                1,
+            ),
             pdf=st.none() | st.just(documents.PDF),
         )
     )
