@@ -149,7 +149,7 @@ def convert(body: bytes, form: Form, options: IntakeOptions) -> Intake:
             for item in loss.items
             if item.clinical and item.fate == "lost"
         ]
-    findings += _conformance(data)
+    findings += _conformance(data, options.environment)
     refuse(findings)
 
     import orjson
@@ -279,12 +279,10 @@ def printed_form(document: Any) -> bytes | None:
     return None
 
 
-def _conformance(data: bytes) -> list[Finding]:
-    try:
-        from conformance.cda import check
-    except ImportError:
-        return []
-    return list(check(data).findings)
+def _conformance(data: bytes, environment: Literal["test", "production"]) -> list[Finding]:
+    from conformance.cda import check
+
+    return list(check(data, environment=environment).findings)
 
 
 def _ii(identifier: Any) -> str:

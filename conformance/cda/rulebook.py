@@ -1,0 +1,110 @@
+"""Reading the rule files: strictly, once, when the rules are first imported; a wrong file fails by its name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from lxml import etree
+
+from conformance.cda.model import NAMESPACES
+from conformance.verdict import Rule, Severity, Text
+
+__all__ = ["FOLDER", "RuleFileError", "TestRule", "Tests", "load", "read_tests"]
+
+FOLDER: Final = Path(__file__).parents[1] / "rules"
+#: Prefixes a rule may use in its XPath.
+PREFIXES: Final = {"h": "urn:hl7-org:v3", "xsi": "http://www.w3.org/2001/XMLSchema-instance", **NAMESPACES}
+_KEYS: Final = frozenset("code test at found expected fr en fix_fr fix_en source severity".split())
+
+
+_Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_Safe):  # type: ignore[misc]
+    """YAML 1.2 words: ``on``, ``off``, ``yes`` and ``no`` are texts (YAML 1.1 makes Booleans of them)."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:bool" or first in "tfTF"]
+    for first, found in _Safe.yaml_implicit_resolvers.items()
+}
+
+
+class RuleFileError(ValueError):
+    """A rule file is wrong: its name, and where."""
+
+
+def load(name: str) -> dict[str, Any]:
+    """Read a rule file of ours."""
+    try:
+        found: Any = yaml.load((FOLDER / name).read_bytes(), Loader=_Loader)  # noqa: S506 - safe loader, own file
+    except yaml.YAMLError as exc:
+        raise RuleFileError(f"{name}: {exc}") from exc
+    if not isinstance(found, dict) or "source" not in found:
+        raise RuleFileError(f"{name}: a mapping with a source is expected")
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestRule:
+    """A rule told by an XPath that must hold of each element it is about."""
+
+    __test__ = False  # not a pytest class
+
+    rule: Rule
+    test: etree.XPath
+    text: str  #: the XPath as written
+    at: etree.XPath | None = None  #: what is blamed, the element itself when it finds nothing
+    found: etree.XPath | None = None
+    expected: str | None = None
+
+
+@dataclass(slots=True)
+class Tests:
+    """The rules about one kind of element: one XPath answers for all of them when all is well."""
+
+    __test__ = False
+
+    every: etree.XPath
+    rules: list[TestRule] = field(default_factory=list)
+
+
+def xpath(file: str, code: str, text: str) -> etree.XPath:
+    """Compile an XPath of a rule file. Raises :class:`RuleFileError`."""
+    try:
+        return etree.XPath(text, namespaces=PREFIXES)
+    except etree.XPathSyntaxError as exc:
+        raise RuleFileError(f"{file}: {code}: {exc}: {text}") from exc
+
+
+def read_tests(file: str, rows: list[dict[str, Any]], source: str) -> Tests:
+    """Compile the rules about one kind of element."""
+    made = [_one(file, row, source) for row in rows]
+    return Tests(xpath(file, made[0].rule.code, " and ".join(f"({each.text})" for each in made)), made)
+
+
+def _one(file: str, row: dict[str, Any], source: str) -> TestRule:
+    code = str(row.get("code"))
+    if unknown := row.keys() - _KEYS:
+        raise RuleFileError(f"{file}: {code}: unknown members {sorted(unknown)}")
+    missing = [key for key in ("code", "test", "fr", "en", "fix_fr", "fix_en") if not row.get(key)]
+    if missing:
+        raise RuleFileError(f"{file}: {code}: without {missing}")
+    text = " ".join(str(row["test"]).split())
+    return TestRule(
+        rule=Rule(
+            code=row["code"],
+            message=Text(row["fr"], row["en"]),
+            fix=Text(row["fix_fr"], row["fix_en"]),
+            source=row.get("source", source),
+            severity=Severity(row.get("severity", "error")),
+        ),
+        test=xpath(file, code, f"boolean({text})"),
+        text=text,
+        at=xpath(file, code, row["at"]) if row.get("at") else None,
+        found=xpath(file, code, f"string({row['found']})") if row.get("found") else None,
+        expected=row.get("expected"),
+    )

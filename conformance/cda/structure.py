@@ -1,0 +1,189 @@
+"""The one walk over a document: is each element where CDA has it, and what will the other rules want to see?
+
+While it checks order, number, attributes and types, the walk notes what the rules after it look for: the elements that
+claim a template, the identifiers, the links and the files. No other part of the check goes over the whole tree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from lxml import etree
+
+from conformance.cda import rules_types as rules
+from conformance.cda.model import HL7, MAX_REMEMBERED, XSI, Model, root_model, type_model
+from conformance.cda.places import short_name
+from conformance.cda.report import Report, shown
+
+__all__ = ["Seen", "walk"]
+
+_Element = etree._Element
+_XSI_TYPE: Final = XSI + "type"
+_XSI_OTHER: Final = frozenset({XSI + "schemaLocation", XSI + "noNamespaceSchemaLocation"})
+_TEMPLATE: Final = HL7 + "templateId"
+_TYPE_SPACES: Final[dict[str | None, str]] = {"urn:hl7-org:v3": "", "urn:ihe:pharm:medication": "pharm:"}
+#: Elements that the rules after the walk look at, wherever they are.
+_WANTED: Final = tuple(
+    HL7 + name
+    for name in (
+        "reference effectiveTime observationMedia renderMultiMedia section approachSiteCode administrativeGenderCode "
+        "author routeCode low telecom time"
+    ).split()
+)
+#: Longest sequence of children that is remembered.
+_LONG: Final = 64
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the walk noted for the rules after it."""
+
+    templates: dict[str, list[_Element]] = field(default_factory=dict)  #: template OID -> elements that claim it
+    ids: dict[str, _Element] = field(default_factory=dict)  #: ID -> the element that has it
+    links: list[tuple[_Element, str, str]] = field(default_factory=list)  #: element, attribute, IDs pointed to
+    wanted: dict[str, list[_Element]] = field(default_factory=lambda: {tag: [] for tag in _WANTED})
+
+    def all(self, name: str) -> list[_Element]:
+        """The elements of a wanted name."""
+        return self.wanted[HL7 + name]
+
+
+def walk(root: _Element, report: Report) -> Seen:
+    """Check the structure of a whole document."""
+    seen = Seen()
+    _Walk(report, seen).element(root, root_model())
+    for element, attribute, value in seen.links:
+        for name in value.split():
+            if name not in seen.ids:
+                report.add(rules.NO_TARGET, element, attribute, expected="un ID du document")
+    return seen
+
+
+@dataclass(slots=True)
+class _Walk:
+    report: Report
+    seen: Seen
+
+    def element(self, element: _Element, model: Model) -> None:
+        """Check an element of a type, then its children."""
+        if element.attrib:
+            model = self.attributes(element, model)
+        for name in model.required:
+            if element.get(name) is None:
+                self.report.add(rules.MISSING_ATTRIBUTE, element, expected=short_name(name))
+        if model.abstract and element.get(_XSI_TYPE) is None:
+            self.report.add(rules.NO_TYPE, element, expected="xsi:type")
+        wanted = self.seen.wanted.get(str(element.tag))
+        if wanted is not None:
+            wanted.append(element)
+        if element.text is not None and not model.mixed and not element.text.isspace():
+            self.report.add(rules.TEXT_HERE, element)
+        if len(element) == 0:
+            if 0 not in model.automaton[1]:
+                self.missing(element, model, 0)
+            return
+        children: list[_Element] = []
+        for child in element:
+            if isinstance(child.tag, str):
+                children.append(child)
+            tail = child.tail
+            if tail is not None and not model.mixed and not tail.isspace():
+                self.report.add(rules.TEXT_HERE, element)
+        tags = tuple([str(child.tag) for child in children])
+        kinds = model.known.get(tags)
+        if kinds is None:
+            kinds = self.sequence(element, model, children, tags)
+        for child, kind in zip(children, kinds, strict=True):
+            if kind is not None:
+                if child.tag == _TEMPLATE:
+                    root = child.get("root")
+                    if root is not None:
+                        self.seen.templates.setdefault(root, []).append(element)
+                self.element(child, kind)
+
+    def attributes(self, element: _Element, model: Model) -> Model:
+        """Check the attributes; gives the type to go on with, which ``xsi:type`` may have made narrower."""
+        named = element.get(_XSI_TYPE)
+        if named is not None:
+            model = self.narrower(element, named, model)
+        allowed = model.attributes
+        for name, value in element.items():
+            known = allowed.get(name)
+            if known is None:
+                if name == _XSI_TYPE or name in _XSI_OTHER:
+                    continue
+                self.report.add(rules.UNKNOWN_ATTRIBUTE, element, name, found=short_name(name))
+            elif not known.form(value):
+                self.report.add(
+                    rules.BAD_VALUE, element, name, found=shown(element, name), expected=known.form.expected
+                )
+            elif known.fixed is not None and value != known.fixed:
+                self.report.add(rules.BAD_VALUE, element, name, found=shown(element, name), expected=known.fixed)
+            elif known.form.name == "xs:ID":
+                if self.seen.ids.setdefault(value.strip(), element) is not element:
+                    self.report.add(rules.SAME_ID, element, name)
+            elif known.form.name.endswith(("IDREF", "IDREFS")):
+                self.seen.links.append((element, name, value))
+        return model
+
+    def narrower(self, element: _Element, named: str, model: Model) -> Model:
+        """The type that ``xsi:type`` names, when it may stand here."""
+        prefix, _, local = named.strip().rpartition(":")
+        space = element.nsmap.get(prefix or None)
+        found = type_model(_TYPE_SPACES[space] + local) if space in _TYPE_SPACES else None
+        if found is None or found.abstract or not found.derives(model.name):
+            self.report.add(
+                rules.BAD_TYPE, element, _XSI_TYPE, found=shown(element, _XSI_TYPE), expected=model.name.split(".")[-1]
+            )
+            return model if found is None else found
+        return found
+
+    def sequence(
+        self, element: _Element, model: Model, children: list[_Element], tags: tuple[str, ...]
+    ) -> tuple[Model | None, ...]:
+        """Check the children against the content model; gives the type of each, None for one that is unknown."""
+        steps, ends = model.automaton
+        at, right = 0, True
+        kinds: list[Model | None] = []
+        for child, tag in zip(children, tags, strict=True):
+            move = steps[at].get(tag)
+            if move is None and not tag.startswith(HL7) and (wild := steps[at].get("*")) is not None:
+                at = wild[0]
+                kinds.append(None)
+                continue
+            if move is None:
+                # One fault is told once: the rest goes on as if this child were not there.
+                right = False
+                kinds.append(self.misplaced(child, tag, model, at, tags))
+                continue
+            at = move[0]
+            kinds.append(type_model(move[1]))
+        if at not in ends:
+            right = False
+            self.missing(element, model, at)
+        out = tuple(kinds)
+        if right and len(tags) <= _LONG and len(model.known) < MAX_REMEMBERED:
+            model.known[tags] = out
+        return out
+
+    def misplaced(self, child: _Element, tag: str, model: Model, at: int, tags: tuple[str, ...]) -> Model | None:
+        steps, _ = model.automaton
+        names = model.names()
+        expected = ", ".join(short_name(name) for name in list(steps[at])[:8] if name != "*") or None
+        if tag not in names:
+            self.report.add(rules.UNKNOWN_ELEMENT, child, found=short_name(tag)[:40], expected=expected)
+            return None
+        again = any(tag == name for name in tags[: tags.index(tag) + 1]) and tags.count(tag) > 1
+        rule = rules.TOO_MANY if again and tags.index(tag) < _index(child) else rules.ORDER
+        self.report.add(rule, child, found=short_name(tag), expected=expected)
+        return type_model(names[tag])
+
+    def missing(self, element: _Element, model: Model, at: int) -> None:
+        expected = ", ".join(short_name(name) for name in list(model.automaton[0][at])[:8])
+        self.report.add(rules.INCOMPLETE, element, expected=expected)
+
+
+def _index(child: _Element) -> int:
+    """The position of a child among the elements of its parent."""
+    return sum(1 for each in child.itersiblings(preceding=True) if isinstance(each.tag, str))
