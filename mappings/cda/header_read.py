@@ -8,34 +8,26 @@ from lxml import etree
 
 from conformance.verdict import Text
 from mappings.cda import findings as rules
+from mappings.cda.acts_read import acts, consent, encounter, order, replaced
 from mappings.cda.errors import NotCda
 from mappings.cda.header_parts import unknown_parts
-from mappings.cda.header_write import ACCESSION
 from mappings.cda.node import Reader, every, first, place, squeeze, value_of
 from mappings.cda.people_read import UNKNOWN_NAME, addresses, device, name_parts, organization, patient, professional
 from mappings.cda.people_read import telecoms as read_telecoms
 from mappings.document.header import (
-    Act,
     Authentication,
-    Consent,
     DataEnterer,
-    Encounter,
     Informant,
-    Order,
     Participant,
     Recipient,
-    Replaced,
 )
-from mappings.document.people import Author, Professional, RelatedPerson
-from mappings.document.values import Code, Period
+from mappings.document.people import Author, RelatedPerson
 
 __all__ = ["read_header"]
 
 _Element = etree._Element
 
 LONGEST_TITLE = 255
-#: Facility written when the source names none (JDV_J02 has no such code): the reader says so.
-UNKNOWN_FACILITY = Code(code="UNK", system="2.16.840.1.113883.5.1008", display="non renseigné")
 
 
 def _required(reader: Reader, tag: str) -> _Element:
@@ -106,11 +98,11 @@ def read_header(reader: Reader) -> dict[str, Any]:
         "informants": _some(_informant(reader, each) for each in every(root, "informant")),
         "recipients": _some(_recipient(reader, each) for each in every(root, "informationRecipient")),
         "participants": _some(_participant(reader, each) for each in every(root, "participant")),
-        "orders": _some(_order(reader, each) for each in every(root, "inFulfillmentOf")),
-        "acts": _acts(reader, created),
-        "replaces": _replaced(reader),
-        "consents": _some(_consent(reader, each) for each in every(root, "authorization")),
-        "encounter": _encounter(reader, created),
+        "orders": _some(order(reader, each) for each in every(root, "inFulfillmentOf")),
+        "acts": acts(reader, created),
+        "replaces": replaced(reader),
+        "consents": _some(consent(reader, each) for each in every(root, "authorization")),
+        "encounter": encounter(reader, created),
     }
     for name in ("patient", "authors", "custodian", "acts", "encounter"):
         if out[name]:
@@ -247,125 +239,3 @@ def _participant(reader: Reader, element: _Element) -> Participant | None:
     if made is None:
         reader.lost(element, "participant")
     return made
-
-
-# --- Acts, links, encounter -----------------------------------------------------------------------
-
-
-def _order(reader: Reader, element: _Element) -> Order | None:
-    order = first(element, "order")
-    identifier = reader.identifier(first(order, "id")) if order is not None else None
-    if order is None or identifier is None:
-        reader.lost(element, "inFulfillmentOf")
-        return None
-    return Order(id=identifier, accession_number=reader.identifier(order.find(f"{{{ACCESSION}}}accessionNumber")))
-
-
-def _acts(reader: Reader, created: str) -> tuple[Act, ...]:
-    out: list[Act] = []
-    for element in every(reader.root, "documentationOf"):
-        event = first(element, "serviceEvent")
-        if event is None:
-            reader.lost(element, "documentationOf")
-            continue
-        performer = first(event, "performer")
-        out.append(
-            Act(
-                id=reader.identifier(first(event, "id")),
-                code=reader.code(first(event, "code")),
-                period=reader.period(first(event, "effectiveTime")),
-                performer=professional(reader, first(performer, "assignedEntity")) if performer is not None else None,
-                informative=event.get("classCode") == "INFO",
-            )
-        )
-    return _whole(reader, out, created)
-
-
-def _whole(reader: Reader, acts: list[Act], created: str) -> tuple[Act, ...]:
-    """The acts with a main one that has a start and a performer, as the hub imposes: what the source lacks is taken
-    from its date and its author, and said."""
-    main = acts[0] if acts else Act()
-    performer = main.performer or _first_professional(reader)
-    period = main.period if main.period is not None and main.period.start is not None else None
-    if period is None or main.performer is None:
-        found = first(reader.root, "documentationOf")
-        reader.finding(rules.UNUSABLE_VALUE, found if found is not None else reader.root)
-        end = main.period.end if main.period is not None else None
-        period = period or reader.make(Period, reader.root, start=created, end=end) or Period(start=created)
-        main = main.model_copy(update={"period": period, "performer": performer})
-    return (main, *acts[1:])
-
-
-def _first_professional(reader: Reader) -> Professional | None:
-    for element in every(reader.root, "author"):
-        assigned = first(element, "assignedAuthor")
-        if assigned is not None and first(assigned, "assignedPerson") is not None:
-            return professional(reader, assigned)
-    legal = first(reader.root, "legalAuthenticator")
-    found = professional(reader, first(legal, "assignedEntity")) if legal is not None else None
-    if found is None:
-        raise NotCda(
-            "CDA-READ-002",
-            "/ClinicalDocument/documentationOf",
-            Text("Personne n'a réalisé l'acte documenté.", "Nobody performed the act documented."),
-        )
-    return found
-
-
-def _replaced(reader: Reader) -> Replaced | None:
-    out: Replaced | None = None
-    for element in every(reader.root, "relatedDocument"):
-        parent = first(element, "parentDocument")
-        identifier = reader.identifier(first(parent, "id")) if parent is not None else None
-        if element.get("typeCode") != "RPLC" or identifier is None or out is not None:
-            reader.lost(element, f"relatedDocument {element.get('typeCode') or ''}".strip())
-            continue
-        number = value_of(first(parent, "versionNumber")) if parent is not None else None
-        out = reader.make(
-            Replaced, element, id=identifier, version_number=int(number) if number and number.isdigit() else None
-        )
-    return out
-
-
-def _consent(reader: Reader, element: _Element) -> Consent | None:
-    consent = first(element, "consent")
-    code = reader.code(first(consent, "code")) if consent is not None else None
-    if consent is None or code is None:
-        reader.lost(element, "authorization")
-        return None
-    return Consent(code=code, id=reader.identifier(first(consent, "id")))
-
-
-def _encounter(reader: Reader, created: str) -> Encounter:
-    component = first(reader.root, "componentOf")
-    element = first(component, "encompassingEncounter") if component is not None else None
-    if element is None:
-        reader.finding(rules.UNUSABLE_VALUE, reader.root)
-        return Encounter(period=Period(start=created), facility=UNKNOWN_FACILITY)
-    location = first(element, "location")
-    facility = first(location, "healthCareFacility") if location is not None else None
-    sector = reader.code(first(facility, "code")) if facility is not None else None
-    if sector is None:
-        reader.finding(rules.UNUSABLE_VALUE, element)
-    where = first(facility, "location") if facility is not None else None
-    name = first(where, "name") if where is not None else None
-    found = addresses(reader, where) if where is not None else ()
-    responsible = first(element, "responsibleParty")
-    participants = []
-    for each in every(element, "encounterParticipant"):
-        if (who := professional(reader, first(each, "assignedEntity"))) is not None:
-            participants.append((each.get("typeCode") or "CON", who))
-    made = reader.make(
-        Encounter,
-        element,
-        id=reader.identifier(first(element, "id")),
-        code=reader.code(first(element, "code")),
-        period=reader.period(first(element, "effectiveTime")) or Period(),
-        facility=sector or UNKNOWN_FACILITY,
-        location_name=squeeze(name.text) if name is not None else None,
-        location_address=found[0] if found else None,
-        discharge_disposition=reader.code(first(element, "dischargeDispositionCode")),
-        responsible=professional(reader, first(responsible, "assignedEntity")) if responsible is not None else None,
-        participants=tuple(participants),
-    )
-    return made or Encounter(period=Period(), facility=sector or UNKNOWN_FACILITY)

@@ -6,7 +6,6 @@ Readers are tolerant: what has not the expected form gives a finding and is repo
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -20,6 +19,8 @@ from conformance.verdict import Finding, Rule, Text
 from mappings.cda import findings as rules
 from mappings.cda.build import V3, XSI_TYPE
 from mappings.cda.errors import NotCda
+from mappings.cda.narrative_read import flat, squeeze
+from mappings.cda.place import forget_places, local, place
 from mappings.document.people import Identifier
 from mappings.document.values import Code, Concept, Moment, Period, Quantity, QuantityRange, Ratio
 from mappings.loss import LossLog
@@ -41,9 +42,6 @@ __all__ = [
 _Element = etree._Element
 M = TypeVar("M", bound=BaseModel)
 
-_SPACES = re.compile(r"[ \t\r\n]+")
-_BLANK_LINES = re.compile(r" ?\n[ \n]*")
-
 
 def first(element: _Element, tag: str) -> _Element | None:
     """The first child of that name in the CDA namespace."""
@@ -53,11 +51,6 @@ def first(element: _Element, tag: str) -> _Element | None:
 def every(element: _Element, tag: str) -> Iterator[_Element]:
     """The children of that name, in order."""
     return element.iterchildren(V3 + tag)
-
-
-def local(element: _Element) -> str:
-    """The name of an element without its namespace."""
-    return str(element.tag).rpartition("}")[2]
 
 
 def value_of(element: _Element | None, attribute: str = "value") -> str | None:
@@ -70,103 +63,7 @@ def template_roots(element: _Element) -> set[str]:
     return {root for each in element.iterchildren(V3 + "templateId") if (root := each.get("root"))}
 
 
-class _Positions(threading.local):
-    """Names of the children of wide elements, while one document is read: ten thousand entries are counted once."""
-
-    def __init__(self) -> None:
-        self.names: dict[_Element, dict[_Element, str]] = {}
-
-
-_POSITIONS = _Positions()
-_WIDE = 32
-
-
-def forget_places() -> None:
-    """Drop what :func:`place` keeps of the document just read."""
-    _POSITIONS.names = {}
-
-
-def _named(parent: _Element) -> dict[_Element, str]:
-    """The children of an element with their names and positions."""
-    children: dict[str, list[_Element]] = {}
-    for child in parent.iterchildren("{*}*"):
-        children.setdefault(local(child), []).append(child)
-    return {
-        child: f"{name}[{index + 1}]" if len(same) > 1 else name
-        for name, same in children.items()
-        for index, child in enumerate(same)
-    }
-
-
-def place(element: _Element) -> str:
-    """Where an element is: an XPath without prefixes, as ``/ClinicalDocument/component/structuredBody``."""
-    steps = []
-    node: _Element | None = element
-    while node is not None:
-        parent = node.getparent()
-        if parent is not None and len(parent) > _WIDE:
-            known = _POSITIONS.names.get(parent)
-            if known is None or node not in known:
-                known = _POSITIONS.names[parent] = _named(parent)
-            name = known.get(node, local(node))
-        else:
-            tag = str(node.tag)
-            name = tag.rpartition("}")[2]
-            before = len(list(node.itersiblings(tag, preceding=True)))
-            if before or next(node.itersiblings(tag), None) is not None:
-                name = f"{name}[{before + 1}]"
-        steps.append(name)
-        node = parent
-    return "/" + "/".join(reversed(steps))
-
-
-# --- Texts ----------------------------------------------------------------------------------------
-
-#: Elements of a narrative that stand on their own line.
-_BLOCKS = {V3 + name for name in ("paragraph", "tr", "item", "caption", "table", "list")}
-_BREAK = V3 + "br"
-_CELLS = {V3 + "td", V3 + "th"}
-
-
-def squeeze(text: str | None) -> str | None:
-    """A text on one line, without the white space of an indented source; None when nothing is left."""
-    if text is None:
-        return None
-    if not text.isspace() and "\n" not in text and "  " not in text and "\t" not in text:
-        return text.strip(" \r") or None
-    return _SPACES.sub(" ", text).strip(" ") or None
-
-
-def _pieces(element: _Element, out: list[str]) -> None:
-    tag = element.tag
-    if tag == _BREAK:
-        out.append("\n")
-    elif isinstance(tag, str):
-        block = tag in _BLOCKS
-        if block:
-            out.append("\n")
-        if element.text:
-            out.append(_SPACES.sub(" ", element.text))
-        for child in element:
-            _pieces(child, out)
-            if child.tail:
-                out.append(_SPACES.sub(" ", child.tail))
-        if block:
-            out.append("\n")
-        elif tag in _CELLS:
-            out.append(" ")
-
-
-def flat(element: _Element) -> str | None:
-    """The text of a piece of narrative, a line break for each ``br``, paragraph, row or item."""
-    if len(element) == 0:
-        return squeeze(element.text)
-    out: list[str] = []
-    _pieces(element, out)
-    return _BLANK_LINES.sub("\n", _SPACES_INLINE.sub(" ", "".join(out))).strip(" \n") or None
-
-
-_SPACES_INLINE = re.compile(" {2,}")
+#: The amount that people read before a unit.
 _LEADING_AMOUNT = re.compile(r"-?\d+(?:[.,]\d+)?\s+")
 
 # --- Times ----------------------------------------------------------------------------------------

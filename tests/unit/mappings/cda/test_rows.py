@@ -80,11 +80,11 @@ DISPENSATION = {
 
 @pytest.mark.parametrize(("strategy", "rows"), [(prescriptions, PRESCRIPTION), (dispensations, DISPENSATION)])
 def test_every_row_of_the_model_is_emitted(strategy: Any, rows: set[str]) -> None:
-    """Over a hundred generated documents."""
+    """Over three hundred generated documents."""
     met: set[str] = set()
 
     @seed(3)
-    @settings(max_examples=100, database=None, phases=[Phase.generate])
+    @settings(max_examples=300, database=None, phases=[Phase.generate])
     @given(strategy())
     def write(document: Any) -> None:
         met.update(str(root) for root in find(tree(cda.write(document).data), "//h:templateId/@root"))
