@@ -20,6 +20,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sandbox": ("gateway.commands.sandbox", "Run strict simulators of DMP, INSi and MSSanté on this machine."),
     "demo": ("gateway.commands.demo", "The main job end to end, on this machine, in a minute."),
     "tenants": ("gateway.commands.tenants", "Structures that use the gateway."),
+    "keys": ("gateway.commands.keys", "Check the certificates and keys that settings and structures name."),
+    "evidence": ("gateway.commands.evidence", "Export the exchanges kept as proof."),
     "clients": ("gateway.commands.clients", "Programs allowed to call, their keys and grants."),
     "identity": ("gateway.commands.identity", "Search, verify and evaluate identities (INS)."),
     "mail": ("gateway.commands.mail", "Read or build MSSanté mails by hand."),

@@ -156,6 +156,10 @@ class Keyring:
     def __repr__(self) -> str:
         return f"Keyring({sorted(self._keys)}, problems={len(self.problems)})"
 
+    def certificates(self) -> dict[str, x509.Certificate]:
+        """Give the certificate of each key that could be opened, wrong ones too, to be shown."""
+        return {name: key.certificate for name, key in self._keys.items()}
+
     def expiries(self, now: datetime) -> dict[str, int | None]:
         """Give the alarm of each key's certificate, as :func:`expiry_alarm`."""
         return {name: expiry_alarm(key.certificate, now) for name, key in self._keys.items()}

@@ -7,6 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Gauge, His
 from sqlalchemy import func, select
 
 from gateway.api.access import gateway_of
+from gateway.services import keys
 from gateway.store.tables import deliveries
 
 __all__ = ["observe", "router"]
@@ -15,6 +16,7 @@ router = APIRouter(tags=["health"])
 
 REQUESTS = Counter("passerelle_http_requests_total", "Requests answered.", ["method", "route", "status"])
 SECONDS = Histogram("passerelle_http_seconds", "Time to answer.", ["route"])
+DAYS_LEFT = Gauge("passerelle_certificate_days_left", "Days before a certificate ends.", ["key", "structure"])
 OPEN = Gauge("passerelle_deliveries_open", "Deliveries not ended.", ["destination", "state"])
 
 
@@ -37,4 +39,6 @@ async def metrics(request: Request) -> Response:
     OPEN.clear()
     for destination, state, count in rows:
         OPEN.labels(destination, state).set(count)
+    for name, structure, days in await keys.days_left(gateway_of(request)):
+        DAYS_LEFT.labels(name, structure).set(days)
     return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
