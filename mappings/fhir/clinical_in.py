@@ -113,11 +113,7 @@ def _not_a_fact(source: Source, node: Node, *statuses: str) -> bool:
 
 def status_of(node: Node, usual: str) -> str:
     """The act status kept in a tag, else the usual one of the section."""
-    meta = node.value.get("meta")
-    for tag in (meta.get("tag") or ()) if type(meta) is dict else ():
-        if type(tag) is dict and isinstance(tag.get("system"), str) and oid_of(tag["system"]) == ACT_STATUS:
-            return str(tag.get("code"))
-    return usual
+    return next((symbol for system, symbol, _ in node.tags() if oid_of(system) == ACT_STATUS), usual)
 
 
 def notes(node: Node) -> str | None:
@@ -152,14 +148,13 @@ def _clinical(node: Node) -> Code | None:
 
 def past(node: Node) -> bool:
     """True for a problem that is over: by the section it came from when a tag says so, else by its status."""
-    meta = node.value.get("meta")
-    for tag in (meta.get("tag") or ()) if type(meta) is dict else ():
-        if type(tag) is dict and tag.get("code") in ("11348-0", "11450-4"):
-            return tag.get("code") == "11348-0"
+    for _, symbol, _ in node.tags():
+        if symbol in ("11348-0", "11450-4"):
+            return symbol == "11348-0"
     value = node.value.get("clinicalStatus")
     found = codings(value, node.place) if type(value) is dict else []
-    symbol = next((c.get("code") for c in found if type(c) is dict), None)
-    return symbol in ("inactive", "remission", "resolved")
+    status = next((c.get("code") for c in found if type(c) is dict), None)
+    return status in ("inactive", "remission", "resolved")
 
 
 def condition(source: Source, node: Node) -> Problem:
@@ -376,11 +371,7 @@ def immunization(source: Source, node: Node) -> Immunization | None:
         vaccine = source.attempt(
             lambda: Medication(name=read.label, codes=every, lot_number=lot, expires_on=expires), node
         )
-    act = "IMMUNIZ"
-    meta = node.value.get("meta")
-    for tag in (meta.get("tag") or ()) if type(meta) is dict else ():
-        if type(tag) is dict and tag.get("code") in ("INITIMMUNIZ", "BOOSTER"):
-            act = str(tag["code"])
+    act = next((symbol for _, symbol, _ in node.tags() if symbol in ("INITIMMUNIZ", "BOOSTER")), "IMMUNIZ")
     rank = None
     for item in node.nodes("protocolApplied"):
         rank = rank or item.integer("doseNumberPositiveInt")

@@ -219,13 +219,11 @@ def _joined(steps: list[_Step]) -> list[_Step]:
 
 
 def _tags(resource: Node) -> tuple[PosologyMode | None, bool]:
-    meta = resource.value.get("meta")
     mode, deferred = None, False
-    tags = meta.get("tag") if type(meta) is dict else None
-    for tag in tags if type(tags) is list else ():
-        if type(tag) is dict and tag.get("system") == URI_SYSTEM:
-            mode = _MODES.get(str(tag.get("code")), mode)
-            deferred = deferred or tag.get("code") == _DEFERRED
+    for system, symbol, _ in resource.tags():
+        if system == URI_SYSTEM:
+            mode = _MODES.get(symbol, mode)
+            deferred = deferred or symbol == _DEFERRED
     return mode, deferred
 
 

@@ -182,27 +182,20 @@ def _identity(source: Source, header: Header) -> None:
         when = stamp  # a date alone has no offset: the instant of the Bundle is more precise and agrees
     members["created_at"] = when
     composition.use("status", "category")
+    header.tags = composition.tags()
     meta = composition.value.get("meta")
-    if type(meta) is dict:
-        _meta(header, meta)
-
-
-def _meta(header: Header, meta: dict[str, Any]) -> None:
     hidden = set()
-    for label in meta.get("security") or ():
+    labels = meta.get("security") if type(meta) is dict else None
+    for label in labels if type(labels) is list else ():
         if type(label) is dict and oid_of(str(label.get("system"))) == VISIBILITY:
             known = visibility_code(str(label.get("code")))
             if known is not None:
                 hidden.add(known[0])
-    header.members["visibility"] = Visibility(
+    members["visibility"] = Visibility(
         masked_from_professionals="MASQUE_PS" in hidden,
         hidden_from_patient="INVISIBLE_PATIENT" in hidden,
         hidden_from_guardians="INVISIBLE_REPRESENTANTS_LEGAUX" in hidden,
     )
-    for tag in meta.get("tag") or ():
-        if type(tag) is dict and isinstance(tag.get("system"), str) and isinstance(tag.get("code"), str):
-            display = tag.get("display")
-            header.tags.append((tag["system"], tag["code"], display if isinstance(display, str) else None))
 
 
 def _authors(source: Source, header: Header) -> tuple[Author, ...]:

@@ -13,7 +13,7 @@ from mappings.fhir.node import Node
 from security.errors import UnsafeInput
 from security.xml import XmlLimits, parse
 
-__all__ = ["SectionText", "section_text"]
+__all__ = ["SectionText", "plain_text", "section_text"]
 
 _LIMITS: Final = XmlLimits(max_bytes=2 * 1024 * 1024, max_elements=100_000, max_depth=100)
 _BLOCKS: Final = frozenset(
@@ -73,13 +73,21 @@ def _plain(root: etree._Element) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def section_text(section: Node) -> SectionText | None:
-    """The narrative of a section; None when absent or unreadable (it is then reported as an element not kept)."""
+def plain_text(inside: str) -> str:
+    """The words of the inside of a ``div``, a line a block."""
+    return _plain(parse(f'<div xmlns="http://www.w3.org/1999/xhtml">{inside}</div>'.encode(), _LIMITS))
+
+
+def section_text(section: Node, *, generated: bool = False) -> SectionText | None:
+    """The narrative of a section; None when absent, unreadable, or only the words of its entries.
+
+    ``generated`` gives the words of the entries too.
+    """
     value = section.value.get("text")
     if type(value) is not dict or type(div := value.get("div")) is not str or not div.strip():
         return None
-    generated = value.get("status") in ("generated", "extensions", "empty")
-    if generated and section.value.get("entry") and f'class="{WORDS}"' not in div:
+    made = value.get("status") in ("generated", "extensions", "empty")
+    if made and not generated and section.value.get("entry") and f'class="{WORDS}"' not in div:
         return None  # it says what the entries say: nothing to read in it
     # XHTML may name characters that XML does not know (&nbsp;).
     safe = _NAMED.sub(lambda m: html.unescape(m[0]), div)
@@ -93,4 +101,4 @@ def section_text(section: Node) -> SectionText | None:
             parent = element.getparent()
             holder = parent.get("class", "") if parent is not None else ""
             marked.append((holder, _lines(element).strip()))
-    return SectionText(root, marked, generated=generated)
+    return SectionText(root, marked, generated=made)

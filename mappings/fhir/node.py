@@ -161,6 +161,19 @@ class Node:
             found.setdefault(url or "", []).append(node)
         return found
 
+    def tags(self) -> list[tuple[str, str, str | None]]:
+        """The tags of a resource: system, code, display."""
+        meta = self.value.get("meta")
+        found = meta.get("tag") if type(meta) is dict else None
+        out = []
+        for tag in found if type(found) is list else ():
+            if type(tag) is not dict:
+                continue
+            system, code, display = tag.get("system"), tag.get("code"), tag.get("display")
+            if type(system) is str and type(code) is str:
+                out.append((system, code, display if type(display) is str else None))
+        return out
+
     def use(self, *keys: str) -> None:
         """Say that members are accounted for."""
         self.seen.update(keys)

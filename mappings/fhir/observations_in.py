@@ -198,10 +198,7 @@ def _item(source: Source, node: Node) -> CarePlanItem:
     node.use("status", "subject", "encounter", "authoredOn", "requester", "performer", "category")
     intent = node.text("intent") or "plan"
     mood = _MOODS.get(intent, "RQO")
-    meta = node.value.get("meta")
-    for tag in (meta.get("tag") or ()) if type(meta) is dict else ():
-        if type(tag) is dict and isinstance(tag.get("system"), str) and oid_of(tag["system"]) == ACT_MOOD:
-            mood = str(tag.get("code"))
+    mood = next((symbol for system, symbol, _ in node.tags() if oid_of(system) == ACT_MOOD), mood)
     when = moment(node, "occurrenceDateTime")
     span = period(node, "occurrencePeriod")
     planned = when or (span.start or span.end if span is not None else None)

@@ -10,6 +10,7 @@ from mappings.document.summary import (
     FunctionalAssessment,
     LifestyleObservation,
     PregnancyObservation,
+    Result,
     ResultGroup,
     Value,
     VitalSign,
@@ -19,7 +20,17 @@ from mappings.fhir.bundle_out import BundleOut
 from mappings.fhir.names import LOINC, SYSTEMS, uri_of
 from mappings.fhir.values_out import Json, code_concept, concept, date_time, quantity, typed
 
-__all__ = ["INTENTS", "assessment", "care_plan", "lifestyle", "pregnancy", "result_group", "value_of", "vital_signs"]
+__all__ = [
+    "INTENTS",
+    "assessment",
+    "care_plan",
+    "lifestyle",
+    "pregnancy",
+    "result",
+    "result_group",
+    "value_of",
+    "vital_signs",
+]
 
 ACT_MOOD: Final = "2.16.840.1.113883.5.1001"
 SYSTOLIC, DIASTOLIC = "8480-6", "8462-4"
@@ -67,6 +78,11 @@ def pregnancy(out: BundleOut, place: str, value: PregnancyObservation) -> Json:
     return _observation(out, place, value, None, "observation-pregnancy")
 
 
+def result(out: BundleOut, place: str, value: Result) -> Json:
+    """A result of an examination."""
+    return _observation(out, place, value, None, "observation-result")
+
+
 def _sign(out: BundleOut, place: str, group: VitalSigns, sign: VitalSign) -> Json:
     sent: Json = {"identifier": [out.business_id(sign.id, place)], "status": "final"}
     sent["category"] = [typed(SYSTEMS["observation-category"], "vital-signs")]
@@ -107,10 +123,7 @@ def result_group(out: BundleOut, place: str, value: ResultGroup) -> Json:
     }
     if value.observed_at:
         resource["effectiveDateTime"] = date_time(value.observed_at)
-    resource["result"] = [
-        _observation(out, f"{place}/results/{i}", result, None, "observation-result")
-        for i, result in enumerate(value.results)
-    ]
+    resource["result"] = [result(out, f"{place}/results/{i}", found) for i, found in enumerate(value.results)]
     return reference
 
 

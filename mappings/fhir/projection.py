@@ -18,13 +18,15 @@ from mappings.fhir.clinical_out import CLINICAL, CONDITION_CLINICAL, END_NOTE, E
 from mappings.fhir.dosage_out import offset_minutes, written_timings
 from mappings.fhir.header_out import custodian_of, legal_of
 from mappings.fhir.ids import derived_id
+from mappings.fhir.markup_out import xhtml_of
 from mappings.fhir.names import IDENTIFIERS, system_name
+from mappings.fhir.narrative_in import plain_text
 from mappings.fhir.people_out import INS_BY_AUTHORITY
 from mappings.fhir.prescription_in import context_mark, substitution_of
 from mappings.fhir.prescription_out import substitution_reason
 from mappings.fhir.values_out import annotation, date_time, number, plain_spaces
 from mappings.loss import Fate
-from mappings.projection import Form, Row, Table, Where
+from mappings.projection import Change, Form, Row, Table, Where
 from mappings.rendering.posology import sentence
 
 __all__ = ["TABLE"]
@@ -34,6 +36,9 @@ _NO_SECONDS: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?:Z|[+-]\d{2}:\d
 _PRESCRIPTION: Final = frozenset({"prescription"})
 _DISPENSATION: Final = frozenset({"dispensation"})
 _SUMMARY: Final = frozenset({"medical_summary"})
+_OTHER: Final = frozenset({"other"})
+#: How deep the rows of other documents go; CI-SIS nests sections three deep at most.
+_DEPTHS: Final = 4
 
 
 # --- Header ---------------------------------------------------------------------------------------
@@ -143,14 +148,15 @@ def _minutes(value: Any, where: Where) -> Any:
 # --- Summary --------------------------------------------------------------------------------------
 
 
-def _problem_end(value: Any, where: Where) -> Any:
-    return None if value and _status_of(where.document, where.pointer) not in ENDED else value
+def _past(where: Where) -> bool:
+    return where.pointer.startswith("/history/")
 
 
-def _status_of(document: Any, pointer: str) -> str:
-    _, member, _, index, *_ = pointer.split("/")
-    problem = getattr(document, member).entries[int(index)]
-    return _clinical(problem, past=member == "history").code
+def _problem_period(value: Any, where: Where) -> Any:
+    """An end beside a status that says the problem goes on stays in a note (con-4)."""
+    if value.end and _clinical(where.parent, past=_past(where)).code not in ENDED:
+        return value.model_copy(update={"end": None})
+    return value
 
 
 def _clinical(problem: Problem, *, past: bool) -> Code:
@@ -162,19 +168,19 @@ def _clinical(problem: Problem, *, past: bool) -> Code:
 
 
 def _problem(value: Any, where: Where) -> Any:
-    past = where.pointer.startswith("/history/")
-    status = _clinical(value, past=past)
-    given: Problem = getattr(where.document, "history" if past else "problems").entries[
-        int(where.pointer.rsplit("/", 1)[1])
-    ]
+    if value is None:
+        return None
+    status = _clinical(value, past=_past(where))
     changes: dict[str, Any] = {}
-    stated = given.clinical_status
+    stated = value.clinical_status
     if stated is None or (stated.code in CLINICAL and stated.system == CONDITION_CLINICAL):
-        shown = status if status.display else status.model_copy(update={"display": CLINICAL[status.code]})
-        changes["clinical_status"] = shown
-    if given.period.end and status.code not in ENDED:
-        note = END_NOTE + date_time(given.period.end)
+        changes["clinical_status"] = (
+            status if status.display else status.model_copy(update={"display": CLINICAL[status.code]})
+        )
+    if value.period.end and status.code not in ENDED:
+        note = END_NOTE + date_time(value.period.end)
         changes["comment"] = f"{value.comment}\n{note}" if value.comment else note
+        # The row of the period comes later and sees the status kept here.
     return _identified(value.model_copy(update=changes), where)
 
 
@@ -182,9 +188,16 @@ def _active(value: Any, where: Where) -> Any:
     return value or "active"
 
 
-def _same_time(value: Any, where: Where) -> Any:
-    group = where.document.vital_signs.entries[int(where.pointer.split("/")[3])]
-    return None if value and date_time(value) == date_time(group.observed_at) else value
+def _group_time(value: Any, where: Where) -> Any:
+    """A measure made at the time of its group does not repeat it."""
+    if value is None:
+        return None
+    same = date_time(value.observed_at)
+    signs = tuple(
+        s.model_copy(update={"observed_at": None}) if s.observed_at and date_time(s.observed_at) == same else s
+        for s in value.signs
+    )
+    return value.model_copy(update={"signs": signs})
 
 
 def _goals_last(value: Any, where: Where) -> Any:
@@ -265,6 +278,7 @@ def _spelling(text: str) -> str:
 
 
 _IDENTIFIED: Final = (
+    Row(path="attachments.*.title", becomes=lambda _value, where: where.parent.label, kinds=_SUMMARY),
     *_summary_rows("procedures", "entries.*"),
     *_summary_rows("allergies", "entries.*"),
     *_summary_rows("lifestyle", "entries.*"),
@@ -282,6 +296,66 @@ _UNSAID_TIMING = Text(
     "FHIR ne peut pas dire cette fréquence ou ce délai sous forme codée : le texte de la posologie le dit.",
     "FHIR cannot say this frequency or delay in code: the words of the posology say it.",
 )
+
+
+def _period_row(path: str, kinds: frozenset[str]) -> Row:
+    return Row(
+        path=f"{path}.period",
+        becomes=_problem_period,
+        fate=Fate.TEXT_ONLY,
+        reason=Text(
+            "Un problème déclaré actif ne peut pas avoir de fin en FHIR (con-4) : elle reste dans une note.",
+            "A problem said to be active cannot have an end in FHIR (con-4): it stays in a note.",
+        ),
+        clinical=True,
+        kinds=kinds,
+    )
+
+
+def _disease_row(path: str, kinds: frozenset[str]) -> Row:
+    return Row(
+        path=f"{path}.conditions.*.category",
+        becomes=_disease,
+        fate=Fate.LOST,
+        reason=Text(
+            "FHIR n'a pas de place pour la nature de la maladie d'un parent.",
+            "FHIR has no place for the kind of a relative's disease.",
+        ),
+        kinds=kinds,
+    )
+
+
+def _other_rows(depth: int) -> tuple[Row, ...]:
+    """The rows of the entries of another document, at one depth of its sections."""
+    path = "sections.*." + "sections.*." * depth + "entries.*"
+    becomes: dict[str, Change] = {
+        f"{path}.problem": _problem,
+        f"{path}.allergy.clinical_status": _active,
+        f"{path}.treatment.posology": _posology,
+        f"{path}.vital_signs": _group_time,
+    }
+    plain = [Row(path=at, becomes=change, kinds=_OTHER) for at, change in becomes.items()]
+    named = (
+        *("allergy", "procedure", "treatment", "immunization", "device", "lifestyle", "pregnancy", "result"),
+        *("family.conditions.*", "vital_signs.signs.*", "vital_signs", "results.results.*", "results"),
+    )
+    return (
+        *plain,
+        _period_row(f"{path}.problem", _OTHER),
+        _disease_row(f"{path}.family", _OTHER),
+        *_timing_rows(_OTHER, f"{path}.treatment.posology"),
+        *(Row(path=f"{path}.{name}", becomes=_identified, kinds=_OTHER) for name in named),
+        Row(path=path.removesuffix(".entries.*"), becomes=_other_section, kinds=_OTHER),
+    )
+
+
+def _other_section(value: Any, where: Where) -> Any:
+    """The markup is read back as the words it holds; words beside it are those of the markup."""
+    if value.markup is None:
+        return value
+    inside = xhtml_of(value.markup)
+    said = plain_text(inside) if inside and inside.strip() else value.text
+    return value.model_copy(update={"markup": None, "text": said or None})
 
 
 def _timing_rows(kinds: frozenset[str], *paths: str) -> tuple[Row, ...]:
@@ -382,47 +456,20 @@ TABLE: Final = Table(
             kinds=_DISPENSATION,
         ),
         # Summary
-        Row(
-            path="problems.entries.*.period.end",
-            becomes=_problem_end,
-            fate=Fate.TEXT_ONLY,
-            reason=Text(
-                "Un problème déclaré actif ne peut pas avoir de fin en FHIR (con-4) : elle reste dans une note.",
-                "A problem said to be active cannot have an end in FHIR (con-4): it stays in a note.",
-            ),
-            clinical=True,
-            kinds=_SUMMARY,
-        ),
-        Row(
-            path="history.entries.*.period.end",
-            becomes=_problem_end,
-            fate=Fate.TEXT_ONLY,
-            reason=Text(
-                "Un problème déclaré actif ne peut pas avoir de fin en FHIR (con-4) : elle reste dans une note.",
-                "A problem said to be active cannot have an end in FHIR (con-4): it stays in a note.",
-            ),
-            clinical=True,
-            kinds=_SUMMARY,
-        ),
         Row(path="problems.entries.*", becomes=_problem, kinds=_SUMMARY),
         Row(path="history.entries.*", becomes=_problem, kinds=_SUMMARY),
+        _period_row("problems.entries.*", _SUMMARY),
+        _period_row("history.entries.*", _SUMMARY),
         Row(path="allergies.entries.*.clinical_status", becomes=_active, kinds=_SUMMARY),
-        Row(
-            path="family_history.entries.*.conditions.*.category",
-            becomes=_disease,
-            fate=Fate.LOST,
-            reason=Text(
-                "FHIR n'a pas de place pour la nature de la maladie d'un parent.",
-                "FHIR has no place for the kind of a relative's disease.",
-            ),
-            kinds=_SUMMARY,
-        ),
+        _disease_row("family_history.entries.*", _SUMMARY),
         Row(path="treatments.entries.*.posology", becomes=_posology, kinds=_SUMMARY),
         *_timing_rows(_SUMMARY, "treatments.entries.*.posology"),
-        Row(path="vital_signs.entries.*.signs.*.observed_at", becomes=_same_time, kinds=_SUMMARY),
+        Row(path="vital_signs.entries.*", becomes=_group_time, kinds=_SUMMARY),
         Row(path="care_plan.entries.*.planned_for", becomes=_goal_day, kinds=_SUMMARY),
         *_IDENTIFIED,
         Row(path="care_plan.entries", becomes=_goals_last, kinds=_SUMMARY),
+        # Other documents: entries at any depth a document has
+        *(row for depth in range(_DEPTHS) for row in _other_rows(depth)),
     ),
     forms=(
         Form(cls=Part, becomes=_plain),

@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from conformance.verdict import Finding, Text
-from mappings.document import Dispensation, MedicalSummary, Prescription, Report
+from mappings.document import AnyDocument, Dispensation, MedicalSummary, OtherDocument, Prescription, Report
 from mappings.document.header import Order
 from mappings.document.people import Identifier
 from mappings.document.values import Code
@@ -18,6 +18,7 @@ from mappings.fhir.names import IDENTIFIERS, oid_of, system_name
 from mappings.fhir.narrative_in import section_text
 from mappings.fhir.node import Node
 from mappings.fhir.observations_in import value_of
+from mappings.fhir.other_in import read_other
 from mappings.fhir.prescription_in import context_mark, device_line, dispensed_line, group_number, medication_line
 from mappings.fhir.prescription_out import PREGNANT
 from mappings.fhir.report_in import attachment, is_report
@@ -46,7 +47,7 @@ _NO_ENTRY = Text(
 class FhirReading:
     """A document read from a Bundle, what of it the hub does not hold, and what is amiss in it."""
 
-    document: MedicalSummary | Prescription | Dispensation | Report
+    document: AnyDocument
     loss: LossReport
     findings: tuple[Finding, ...]
 
@@ -61,12 +62,19 @@ def read(bundle: Any) -> FhirReading:
     """
     source = Source(bundle)
     header = read_header(source)
-    sections = _sections(source, header.composition)
     members = header.members
-    kind = _kind(header, sections)
     made: dict[str, Any] = {}
+    kind = ""
     with source.gather(lambda: header.composition.place):
-        made = _READERS[kind](source, header, sections)
+        sections = _sections(source, header.composition)
+        kind = _kind(header, sections)
+        if kind == "other":
+            # Sections are read anew as a tree: the flat view must not count as unread.
+            composition = header.composition
+            composition.children = [c for c in composition.children if not c.key.startswith("section/")]
+            made = read_other(source, header)
+        else:
+            made = _READERS[kind](source, header, sections)
     members |= made
     members["kind"] = kind
     source.close()
@@ -83,6 +91,7 @@ def _build(kind: str, members: dict[str, Any], place: str) -> Any:
         "prescription": Prescription,
         "dispensation": Dispensation,
         "medical_summary": MedicalSummary,
+        "other": OtherDocument,
     }
     try:
         return models[kind](**{k: v for k, v in members.items() if v is not None})
@@ -130,15 +139,7 @@ def _kind(header: Header, sections: list[tuple[str, Node]]) -> str:
         return "medical_summary"
     if any(code in (ATTACHED, COPY) for code, _ in sections) and len(sections) == 1:
         return "report"
-    raise refuse(
-        "FHIR-READ-015",
-        f"{header.composition.place}/type",
-        "Ce type de document n'est pas lu.",
-        "This type of document is not read.",
-        "Envoyez une synthèse, une prescription, une dispensation ou un document joint.",
-        "Send a summary, a prescription, a dispensation or an attached file.",
-        found=symbol or None,
-    )
+    return "other"
 
 
 def _lost_section(source: Source, symbol: str, section: Node) -> None:

@@ -11,12 +11,21 @@ from typing import Final
 
 from mappings.document.header import DocumentBase
 from mappings.document.report import Report
+from mappings.document.summary import MedicalSummary
 from mappings.fhir.bundle_out import BundleOut
 from mappings.fhir.names import LOINC, uri_of
 from mappings.fhir.narrative_out import narrative, paragraphs
 from mappings.fhir.values_out import Json, code_concept, date_time, typed
 
-__all__ = ["ATTACHED", "COPY", "copy_section", "document_reference", "loinc_section", "report_sections"]
+__all__ = [
+    "ATTACHED",
+    "COPY",
+    "attached_section",
+    "copy_section",
+    "document_reference",
+    "loinc_section",
+    "report_sections",
+]
 
 ATTACHED: Final = "55107-7"
 COPY: Final = "55108-5"
@@ -33,15 +42,22 @@ def loinc_section(code: str, title: str, text: Json, entries: list[Json] | None 
 
 
 def document_reference(
-    out: BundleOut, place: str, document: DocumentBase, content: bytes, media_type: str, title: str
+    out: BundleOut,
+    place: str,
+    document: DocumentBase,
+    content: bytes,
+    media_type: str,
+    title: str,
+    *,
+    kind: Json | None = None,
 ) -> Json:
-    """A file inside the Bundle."""
+    """A file inside the Bundle; its type is that of the document unless it has its own."""
     return out.add(
         "DocumentReference",
         place,
         {
             "status": "current",
-            "type": code_concept(document.type),
+            "type": kind or code_concept(document.type),
             "subject": out.patient,
             "date": date_time(document.created_at),
             "content": [
@@ -68,6 +84,18 @@ def report_sections(out: BundleOut, document: Report) -> list[Json]:
         words = document.content.decode("utf-8")
     out.log.carried("/content", "DocumentReference")
     return [loinc_section(ATTACHED, "Documents ajoutés", narrative(paragraphs(words)), [entry])]
+
+
+def attached_section(out: BundleOut, document: MedicalSummary) -> Json:
+    """The documents joined to a summary (section 55107-7)."""
+    entries = []
+    for i, each in enumerate(document.attachments):
+        place = f"/attachments/{i}"
+        kind = code_concept(each.type) if each.type is not None else {"text": each.label}
+        entries.append(document_reference(out, place, document, each.content, each.media_type, each.label, kind=kind))
+        out.log.carried(place, "DocumentReference")
+    words = "\n".join(each.label for each in document.attachments)
+    return loinc_section(ATTACHED, "Documents joints", narrative(paragraphs(words)), entries)
 
 
 def copy_section(out: BundleOut, document: DocumentBase, content: bytes) -> Json:

@@ -13,6 +13,7 @@ from mappings.document.summary import (
     LifestyleObservation,
     PregnancyObservation,
 )
+from mappings.document.values import Code
 from mappings.fhir import clinical_in, observations_in
 from mappings.fhir.narrative_in import SectionText, section_text
 from mappings.fhir.node import Node
@@ -21,7 +22,7 @@ from mappings.fhir.report_in import attachment
 from mappings.fhir.report_out import ATTACHED, COPY
 from mappings.fhir.source import Source
 from mappings.fhir.summary_out import ABSENCES, MODELS, PAST, SECTIONS, SEE_TEXT
-from mappings.fhir.values_in import codings
+from mappings.fhir.values_in import codings, first_code
 
 __all__ = ["profile_of", "read_summary"]
 
@@ -112,10 +113,17 @@ def read_summary(source: Source, sections: list[tuple[str, Node]], date: str | N
                 _read_section(source, member, section, text, drafts, known, date)
             elif symbol in (COPY, ATTACHED):
                 for _, _, node in source.resolve_all(section, "entry"):
-                    if node is not None and node.kind == "DocumentReference" and "pdf" not in members:
-                        media, content = attachment(source, node)
-                        if media == "application/pdf":
-                            members["pdf"] = content
+                    if node is None or node.kind != "DocumentReference":
+                        continue
+                    kind, title = _described(node)
+                    media, content = attachment(source, node)
+                    if symbol == COPY and media == "application/pdf" and "pdf" not in members:
+                        members["pdf"] = content
+                    else:
+                        members.setdefault("attachments", []).append(
+                            {"type": kind, "title": title, "media_type": media, "content": content}
+                        )
+                    source.log.carried(node.place, node.kind)
             else:
                 section.use(*section.value)
                 source.log.lost(section.place, f"section {symbol}", _NO_SECTION, clinical=True)
@@ -127,6 +135,15 @@ def read_summary(source: Source, sections: list[tuple[str, Node]], date: str | N
         if made is not None:
             members[member] = made
     return members
+
+
+def _described(node: Node) -> tuple[Code | None, str | None]:
+    """What a joined document is, and its title."""
+    kind = first_code(node, "type")
+    held = node.value.get("content")
+    file = held[0].get("attachment") if type(held) is list and held and type(held[0]) is dict else None
+    title = file.get("title") if type(file) is dict else None
+    return kind, title if type(title) is str and title else None
 
 
 def _words(text: SectionText | None) -> str | None:
@@ -155,7 +172,7 @@ def _read_section(
     reason = section.raw("emptyReason")
     if reason is None or entries:
         return
-    symbols = {c.get("code") for c in codings(reason, section.place) if type(c) is dict}
+    symbols = {str(c.get("code")) for c in codings(reason, section.place) if type(c) is dict}
     if "nilknown" in symbols:
         draft.absence = Absence.NONE_KNOWN
     elif not symbols and type(reason) is dict and reason.get("text") == SEE_TEXT:

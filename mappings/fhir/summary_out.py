@@ -11,7 +11,7 @@ from mappings.fhir import clinical_out, observations_out
 from mappings.fhir.bundle_out import BundleOut
 from mappings.fhir.names import SYSTEMS, uri_of
 from mappings.fhir.narrative_out import narrative, paragraphs, table
-from mappings.fhir.report_out import copy_section, loinc_section
+from mappings.fhir.report_out import attached_section, copy_section, loinc_section
 from mappings.fhir.values_out import Json, absent, coding, typed
 from mappings.rendering.posology import sentence
 
@@ -228,6 +228,8 @@ def summary_sections(out: BundleOut, document: MedicalSummary) -> list[Json]:
                 sections.append(loinc_section(code, title, empty) | {"emptyReason": _reason("unavailable")})
             continue
         sections.append(_section(out, member, value, past if has_past else None, writers.get(member), known))
+    if document.attachments:
+        sections.append(attached_section(out, document))
     if document.pdf:
         sections.append(copy_section(out, document, document.pdf))
     return sections

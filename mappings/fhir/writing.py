@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from conformance.verdict import Text
-from mappings.document import Dispensation, MedicalSummary, Prescription, Report
+from mappings.document import AnyDocument, Dispensation, MedicalSummary, Prescription, Report
 from mappings.document.header import DocumentBase
 from mappings.document.values import Code
 from mappings.fhir.bundle_out import BundleOut
@@ -14,6 +14,7 @@ from mappings.fhir.dispensation_out import dispensation_sections, prescription_o
 from mappings.fhir.errors import Unwritable
 from mappings.fhir.header_out import composition, legal_of
 from mappings.fhir.names import LOINC, PROFILES
+from mappings.fhir.other_out import other_sections, other_tags
 from mappings.fhir.people_out import role
 from mappings.fhir.prescription_out import context_events, number_detail, prescription_sections
 from mappings.fhir.report_out import report_sections
@@ -37,7 +38,7 @@ class FhirDocument:
 
 
 def write(
-    document: MedicalSummary | Prescription | Dispensation | Report,
+    document: AnyDocument,
     *,
     timestamp: str | None = None,
     identity_model: IdentityModel = "published",
@@ -83,7 +84,8 @@ def write(
         )
         header["section"] = summary_sections(out, document)
     else:
-        raise TypeError(type(document).__name__)
+        header = composition(out, document, type_code=document.type, profile="composition", tags=other_tags(document))
+        header["section"] = other_sections(out, document)
     # What is not held as it is comes from the reviewed table, so that report and projection cannot disagree.
     out.log.extend(losses(document, "fhir"))
     bundle: Json = {

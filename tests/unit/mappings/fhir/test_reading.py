@@ -1,0 +1,612 @@
+"""What the reader takes from others, what it refuses to invent, and what hostile Bundles get."""
+
+from __future__ import annotations
+
+import copy
+import time
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import orjson
+import pytest
+
+from mappings import fhir
+from mappings.fhir.names import EXTENSIONS
+from mappings.loss import Fate
+from tests.support import documents
+
+Json = dict[str, Any]
+
+
+@cache
+def _bytes(kind: str) -> bytes:
+    return orjson.dumps(fhir.write(documents.load(getattr(documents, kind)())).bundle)
+
+
+def bundle(kind: str = "report") -> Json:
+    """A fresh clean Bundle of a kind."""
+    found: Json = orjson.loads(_bytes(kind))
+    return found
+
+
+def of(value: Json, kind: str, rank: int = 0) -> Json:
+    """A resource of a Bundle."""
+    found: Json = [e["resource"] for e in value["entry"] if e["resource"]["resourceType"] == kind][rank]
+    return found
+
+
+def head(value: Json) -> Json:
+    """The Composition."""
+    return of(value, "Composition")
+
+
+def drop(value: Json, kind: str) -> None:
+    """Take the resources of a type away."""
+    value["entry"] = [e for e in value["entry"] if e["resource"]["resourceType"] != kind]
+
+
+def codes(value: Json) -> list[str]:
+    """The codes of the refusal of a Bundle."""
+    with pytest.raises(fhir.UnreadableBundle) as caught:
+        fhir.read(value)
+    findings = caught.value.findings
+    assert all(f.as_json()["fix"] and f.as_json("en")["message"] for f in findings)
+    return [f.code for f in findings]
+
+
+def add(value: Json, resource: Json, key: str = "00000000-0000-4000-8000-0000000000aa") -> str:
+    """Add an entry; gives its address."""
+    value["entry"].append({"fullUrl": f"urn:uuid:{key}", "resource": {**resource, "id": key}})
+    return f"urn:uuid:{key}"
+
+
+# --- Tolerance ---------------------------------------------------------------------------------------------------
+
+
+def relative(value: Json) -> Json:
+    """The same Bundle with Type/id references and absolute addresses, as a server gives it."""
+    names = {e["fullUrl"]: f"{e['resource']['resourceType']}/{e['resource']['id']}" for e in value["entry"]}
+    text = orjson.dumps(value).decode()
+    for address, name in names.items():
+        text = text.replace(f'"reference":"{address}"', f'"reference":"{name}"')
+        text = text.replace(f'"fullUrl":"{address}"', f'"fullUrl":"https://exemple.fr/fhir/{name}"')
+    found: Json = orjson.loads(text)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["report", "prescription", "dispensation", "summary"])
+def test_relative_references_read_the_same(kind: str) -> None:
+    """``Patient/1`` under a server's address is the same document."""
+    assert fhir.read(relative(bundle(kind))).document == fhir.read(bundle(kind)).document
+
+
+ALIASES = {
+    "https://smt.esante.gouv.fr/terminologie-atc": "http://www.whocc.no/atc",
+    "https://smt.esante.gouv.fr/terminologie-standardterms": "http://standardterms.edqm.eu",
+    "https://smt.esante.gouv.fr/terminologie-cim-10": "http://hl7.org/fhir/sid/icd-10",
+    "https://smt.esante.gouv.fr/fhir/CodeSystem/terminologie-cisis": "urn:oid:1.2.250.1.213.1.1.4.322",
+    "http://loinc.org": "urn:oid:2.16.840.1.113883.6.1",
+    "http://snomed.info/sct": "urn:oid:2.16.840.1.113883.6.96",
+    "https://finess.esante.gouv.fr": "http://finess.sante.gouv.fr",
+}
+
+
+@pytest.mark.parametrize("kind", ["report", "prescription", "dispensation", "summary"])
+def test_both_families_of_addresses_read_the_same(kind: str) -> None:
+    """The other URI of a terminology, or its OID, is the same terminology."""
+    text = orjson.dumps(bundle(kind)).decode()
+    for ours, other in ALIASES.items():
+        text = text.replace(f'"{ours}"', f'"{other}"')
+    assert fhir.read(orjson.loads(text)).document == fhir.read(bundle(kind)).document
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_one_form_of_an_identifier_is_enough(kept: int) -> None:
+    """IDNPS or RPPS, IDNST or FINESS alone: the national identifier is the same."""
+    value = bundle()
+    for kind in ("Practitioner", "Organization"):
+        for entry in value["entry"]:
+            if entry["resource"]["resourceType"] == kind:
+                entry["resource"]["identifier"] = [entry["resource"]["identifier"][kept]]
+    assert fhir.read(value).document == fhir.read(bundle()).document
+
+
+def test_a_practitioner_without_a_role_is_read() -> None:
+    """A bare Practitioner as author: identity without structure."""
+    value = bundle()
+    address = next(e["fullUrl"] for e in value["entry"] if e["resource"]["resourceType"] == "Practitioner")
+    head(value)["author"][0]["reference"] = address
+    author = fhir.read(value).document.authors[0].professional
+    assert author is not None
+    assert author.family == "KERVELLA"
+    assert author.organization is None
+
+
+def test_the_new_identity_status_is_read() -> None:
+    """QUAL of the FR Core ballot, comments as CodeableConcept."""
+    made = documents.report()
+    made["patient"]["attributes"] = ["homonyme"]
+    value = orjson.loads(orjson.dumps(fhir.write(documents.load(made), identity_model="ballot").bundle))
+    patient = fhir.read(value).document.patient
+    assert (patient.status, patient.attributes) == ("qualifiee", ("homonyme",))
+
+
+def test_a_billing_number_is_not_an_ins() -> None:
+    """The system is that of the INS, the type says NH: decide on the type."""
+    value = bundle()
+    identifier = of(value, "Patient")["identifier"][0]
+    identifier["system"] = "urn:oid:1.2.250.1.213.1.4.8"
+    identifier["type"] = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "NH"}]}
+    reading = fhir.read(value)
+    assert reading.document.patient.ins is None
+    assert [i.place for i in reading.loss.items if i.fate is Fate.LOST] == ["/entry/1/resource/identifier/0"]
+
+
+def test_a_uuid_document_id_becomes_its_oid() -> None:
+    """``urn:uuid:`` as a document id is the OID 2.25 of the same number (X.667)."""
+    value = bundle()
+    value["identifier"] = {"system": "urn:ietf:rfc:3986", "value": "urn:uuid:00000000-0000-4000-8000-000000000001"}
+    found = fhir.read(value).document.id
+    assert found is not None
+    assert found.root == f"2.25.{0x00000000000040008000000000000001}"
+
+
+def test_history_in_a_section_of_its_own_is_read() -> None:
+    """The document-core maps keep 11348-0: both forms give the same problems."""
+    value = bundle("summary")
+    section = next(s for s in head(value)["section"] if s["code"]["coding"][0]["code"] == "11450-4")
+    own = copy.deepcopy(section)
+    own["code"]["coding"][0]["code"] = "11348-0"
+    own["entry"], section["entry"] = section["entry"][1:], section["entry"][:1]
+    head(value)["section"].append(own)
+    assert fhir.read(value).document == fhir.read(bundle("summary")).document
+
+
+def test_nested_sections_are_flattened() -> None:
+    """The containers of a VSM, kept by a sender, hold the same sections."""
+    value = bundle("summary")
+    head(value)["section"] = [{"title": "Historique", "section": head(value)["section"]}]
+    assert fhir.read(value).document == fhir.read(bundle("summary")).document
+
+
+def test_a_composition_that_is_not_first_is_a_finding() -> None:
+    """Read all the same, and said."""
+    value = bundle()
+    value["entry"].append(value["entry"].pop(0))
+    assert [f.code for f in fhir.read(value).findings] == ["FHIR-READ-004"]
+
+
+def test_a_missing_document_id_is_a_finding() -> None:
+    """The gateway gives one."""
+    value = bundle()
+    del value["identifier"]
+    reading = fhir.read(value)
+    assert reading.document.id is None
+    assert [f.code for f in reading.findings] == ["FHIR-READ-005"]
+
+
+def test_marks_that_are_not_said_are_false_and_named() -> None:
+    """Senders write the true ones only."""
+    value = bundle("prescription")
+    for entry in value["entry"]:
+        entry["resource"].pop("reasonReference", None)
+    drop(value, "Observation")
+    reading = fhir.read(value)
+    assert {f.code for f in reading.findings} == {"FHIR-READ-052"}
+    assert not any(line.marks.ald for line in reading.document.lines)
+
+
+def test_dates_of_the_act_may_stand_in_the_encounter() -> None:
+    """Maps of 08/2026 moved period and performer: event first, Encounter then."""
+    value = bundle()
+    event = head(value)["event"][0]
+    del event["period"]
+    event["extension"] = [e for e in event["extension"] if e["url"] != EXTENSIONS["event-performer"]]
+    document = fhir.read(value).document
+    assert document.acts[0].period == document.encounter.period
+    assert document.acts[0].performer is not None
+
+
+# --- Accounting ----------------------------------------------------------------------------------------------------
+
+
+def lost(value: Json) -> dict[str, bool]:
+    """Places lost, and whether clinically."""
+    return {i.place: i.clinical for i in fhir.read(value).loss.items if i.fate is Fate.LOST}
+
+
+def test_an_unknown_element_is_named_where_it_stands() -> None:
+    """Nothing is lost in silence: an element of a resource, of a part, an extension of someone else's."""
+    value = bundle("prescription")
+    line = of(value, "MedicationRequest")
+    at = value["entry"].index(next(e for e in value["entry"] if e["resource"] is line))
+    line["courseOfTherapyType"] = {"text": "continu"}
+    line["dispenseRequest"]["dispenseInterval"] = {"value": 7, "code": "d"}
+    line["extension"].append({"url": "https://exemple.fr/ext", "valueBoolean": True})
+    place = f"/entry/{at}/resource"
+    assert lost(value) == {
+        f"{place}/courseOfTherapyType": False,
+        f"{place}/dispenseRequest/dispenseInterval": False,
+        f"{place}/extension/2": False,
+    }
+
+
+def test_a_modifier_extension_refuses() -> None:
+    """What may change the meaning cannot be dropped without a word."""
+    value = bundle("prescription")
+    of(value, "MedicationRequest")["modifierExtension"] = [{"url": "https://exemple.fr/non", "valueBoolean": True}]
+    assert fhir.read(value).loss.refuses
+
+
+def test_an_entry_outside_the_composition_is_a_clinical_loss() -> None:
+    """It says something about the patient that no section shows."""
+    value = bundle("summary")
+    add(value, {"resourceType": "Observation", "status": "final", "code": {"text": "x"}})
+    assert lost(value) == {f"/entry/{len(value['entry']) - 1}/resource": True}
+
+
+@pytest.mark.parametrize(
+    ("kind", "member"),
+    [
+        ("Condition", "problems"),
+        ("AllergyIntolerance", "allergies"),
+        ("MedicationStatement", "treatments"),
+        ("Procedure", "procedures"),
+        ("FamilyMemberHistory", "family_history"),
+    ],
+)
+def test_removing_one_entry_removes_exactly_that_entry(kind: str, member: str) -> None:
+    """The rest of the document does not change."""
+    value = bundle("summary")
+    entry = next(e for e in value["entry"] if e["resource"]["resourceType"] == kind)
+    for section in head(value)["section"]:
+        section["entry"] = [r for r in section.get("entry", []) if r["reference"] != entry["fullUrl"]]
+    whole, less = fhir.read(bundle("summary")).document, fhir.read(value).document
+    found = getattr(less, member)
+    assert len(found.entries if found else ()) == len(getattr(whole, member).entries) - 1
+    for name in type(whole).model_fields:
+        if name != member:
+            assert getattr(less, name) == getattr(whole, name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("MedicationRequest", {"doNotPerform": True}),
+        ("MedicationRequest", {"status": "cancelled"}),
+        ("MedicationRequest", {"intent": "proposal"}),
+    ],
+)
+def test_a_line_that_is_no_order_is_not_read_as_one(kind: str, change: Json) -> None:
+    """Not to be given, cancelled, only proposed: lost aloud, never prescribed."""
+    value = bundle("prescription")
+    of(value, kind).update(change)
+    reading = fhir.read(value)
+    assert len(reading.document.lines) == 2
+    assert reading.loss.refuses
+
+
+def test_what_was_entered_in_error_is_dropped_aloud() -> None:
+    """It was never a fact."""
+    value = bundle("summary")
+    of(value, "AllergyIntolerance")["verificationStatus"] = {"coding": [{"code": "entered-in-error"}]}
+    reading = fhir.read(value)
+    assert reading.document.allergies is None
+    assert [i.name for i in reading.loss.items if i.fate is Fate.LOST] == ["AllergyIntolerance"]
+
+
+def test_a_treatment_not_taken_is_not_a_treatment() -> None:
+    """status not-taken says the contrary of a treatment."""
+    value = bundle("summary")
+    of(value, "MedicationStatement")["status"] = "not-taken"
+    assert fhir.read(value).loss.refuses
+
+
+def test_an_unknown_terminology_keeps_the_words() -> None:
+    """A code without an OID stays as text, and the report says so."""
+    value = bundle("summary")
+    of(value, "Condition")["code"] = {"coding": [{"system": "https://exemple.fr/cs", "code": "1", "display": "Goutte"}]}
+    reading = fhir.read(value)
+    assert reading.document.problems.entries[0].concept.text == "Goutte"
+    assert [i.fate for i in reading.loss.items].count(Fate.TEXT_ONLY) == 1
+
+
+def test_a_value_with_a_comparator_becomes_text() -> None:
+    """Less than 5 is not 5."""
+    made = documents.summary()
+    made["results"] = {
+        "entries": [
+            {
+                "code": {"code": "26436-6", "system": documents.LOINC},
+                "results": [
+                    {
+                        "code": {"code": "1988-5", "system": documents.LOINC},
+                        "value": {"quantity": {"value": "5", "unit": "mg/L"}},
+                    }
+                ],
+            }
+        ]
+    }
+    value = orjson.loads(orjson.dumps(fhir.write(documents.load(made)).bundle))
+    found = next(e["resource"] for e in value["entry"] if "valueQuantity" in e["resource"])
+    found["valueQuantity"]["comparator"] = "<"
+    found["valueQuantity"]["unit"] = "mg/L"
+    reading = fhir.read(value)
+    assert reading.document.results.entries[0].results[0].value.text == "< 5 mg/L"
+
+
+def test_a_section_that_a_summary_does_not_hold_is_a_clinical_loss() -> None:
+    """Named by its place and its code."""
+    value = bundle("summary")
+    head(value)["section"].append(
+        {
+            "title": "Effets indésirables",
+            "code": {"coding": [{"system": "http://loinc.org", "code": "44939-7"}]},
+            "text": {"status": "additional", "div": '<div xmlns="http://www.w3.org/1999/xhtml">x</div>'},
+        }
+    )
+    assert list(lost(value).values()) == [True]
+
+
+# --- Refusals ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (None, "FHIR-READ-001"),
+        ([], "FHIR-READ-001"),
+        ({"resourceType": "Patient"}, "FHIR-READ-001"),
+        ({"resourceType": "Bundle", "type": "searchset"}, "FHIR-READ-002"),
+        ({"resourceType": "Bundle", "type": "document"}, "FHIR-READ-003"),
+        ({"resourceType": "Bundle", "type": "document", "entry": [{"resource": 3}]}, "FHIR-READ-012"),
+    ],
+)
+def test_what_is_not_a_document_is_refused(value: Any, code: str) -> None:
+    """With a code, and words for people."""
+    assert codes(value) == [code]
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("Composition", "FHIR-READ-003"),
+        ("Patient", "FHIR-READ-006"),
+        ("Encounter", "FHIR-READ-006"),
+        ("Location", "FHIR-READ-006"),
+    ],
+)
+def test_a_missing_resource_of_the_header_is_refused(kind: str, code: str) -> None:
+    """A dangling reference of the header: named, not guessed."""
+    value = bundle()
+    drop(value, kind)
+    assert code in codes(value)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda b: head(b).pop("encounter"), "FHIR-READ-036"),
+        (lambda b: of(b, "Encounter").pop("period"), "FHIR-READ-036"),
+        (lambda b: of(b, "Encounter").pop("location"), "FHIR-READ-038"),
+        (lambda b: of(b, "Location").pop("type"), "FHIR-READ-038"),
+        (lambda b: head(b).pop("event"), "FHIR-READ-039"),
+        (lambda b: head(b).pop("subject"), "FHIR-READ-035"),
+        (lambda b: head(b).pop("author"), "FHIR-READ-037"),
+        (lambda b: of(b, "Practitioner").pop("identifier"), "FHIR-READ-033"),
+        (lambda b: of(b, "Practitioner").pop("name"), "FHIR-READ-033"),
+        (lambda b: of(b, "Patient")["name"][0].pop("family"), "FHIR-READ-031"),
+        (lambda b: of(b, "Patient").pop("birthDate"), "FHIR-READ-020"),
+        (lambda b: head(b).pop("title"), "FHIR-READ-020"),
+        (lambda b: head(b).update(date="2026-11-20", language="fr-FR") or b.pop("timestamp"), "FHIR-READ-020"),
+        (lambda b: of(b, "DocumentReference").pop("content"), "FHIR-READ-041"),
+        (lambda b: of(b, "DocumentReference")["content"][0]["attachment"].update(data="%"), "FHIR-READ-041"),
+    ],
+)
+def test_nothing_is_invented(change: Any, code: str) -> None:
+    """What only the sender can know is asked of the sender."""
+    value = bundle()
+    change(value)
+    assert code in codes(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "code"),
+    [
+        ("summary", lambda b: of(b, "Condition", 1).update(abatementDateTime="2010"), "FHIR-READ-020"),
+        ("prescription", lambda b: of(b, "MedicationRequest").pop("substitution"), "FHIR-READ-050"),
+        ("prescription", lambda b: of(b, "MedicationRequest").pop("dosageInstruction"), "FHIR-READ-051"),
+        ("prescription", lambda b: of(b, "MedicationRequest").pop("medicationReference"), "FHIR-READ-040"),
+        ("dispensation", lambda b: of(b, "MedicationDispense").pop("quantity"), "FHIR-READ-020"),
+        ("dispensation", lambda b: of(b, "MedicationDispense").pop("type"), "FHIR-READ-020"),
+        (
+            "prescription",
+            lambda b: of(b, "MedicationRequest")["dosageInstruction"][0]["doseAndRate"][0]["doseRange"]["low"].update(
+                comparator="<"
+            ),
+            "FHIR-READ-022",
+        ),
+    ],
+)
+def test_content_that_contradicts_itself_is_refused_at_its_place(kind: str, change: Any, code: str) -> None:
+    """End before start, a line without its permission, a dose with a comparator."""
+    value = bundle(kind)
+    change(value)
+    with pytest.raises(fhir.UnreadableBundle) as caught:
+        fhir.read(value)
+    assert code in [f.code for f in caught.value.findings]
+    assert caught.value.findings[0].location.startswith("/entry/")
+
+
+def test_every_fault_is_told_at_once() -> None:
+    """Two bad lines and a bad header: three findings, not the first alone."""
+    value = bundle("prescription")
+    for rank in (0, 1):
+        of(value, "MedicationRequest", rank).pop("substitution")
+    of(value, "Patient").pop("birthDate")
+    assert codes(value) == ["FHIR-READ-020", "FHIR-READ-050", "FHIR-READ-050"]
+
+
+def test_two_patients_are_refused() -> None:
+    """A document is about one person."""
+    value = bundle()
+    add(value, {"resourceType": "Patient"})
+    assert codes(value) == ["FHIR-READ-030"]
+
+
+def test_the_words_of_a_refusal_hold_no_trait() -> None:
+    """Neither name, matricule nor birth date of the patient in what is said or logged."""
+    value = bundle()
+    patient = of(value, "Patient")
+    patient["birthDate"] = "28/03/1979"
+    patient["identifier"][0]["value"] = "279035121518989" * 20
+    with pytest.raises(fhir.UnreadableBundle) as caught:
+        fhir.read(value)
+    said = str(caught.value) + "".join(str(f.as_json()) for f in caught.value.findings)
+    for trait in ("279035121518989", "PAT-TROIS", "28/03", "DOMINIQUE"):
+        assert trait not in said
+
+
+@pytest.mark.parametrize("kind", ["Observation", "Medication", "Organization", "Encounter"])
+def test_a_resource_that_is_part_of_itself_is_refused(kind: str) -> None:
+    """Cycles of parts have no end: refused before they are followed."""
+    member = {
+        "Observation": lambda a: {"hasMember": [{"reference": a}]},
+        "Medication": lambda a: {"ingredient": [{"itemReference": {"reference": a}}]},
+        "Organization": lambda a: {"partOf": {"reference": a}},
+        "Encounter": lambda a: {"partOf": {"reference": a}},
+    }[kind]
+    value = bundle("summary")
+    first, second = "00000000-0000-4000-8000-0000000000b1", "00000000-0000-4000-8000-0000000000b2"
+    add(value, {"resourceType": kind, **member(f"urn:uuid:{second}")}, first)
+    add(value, {"resourceType": kind, **member(f"urn:uuid:{first}")}, second)
+    assert codes(value) == ["FHIR-READ-007"]
+
+
+def test_two_entries_of_one_address_are_refused() -> None:
+    """A reference must have one meaning."""
+    value = bundle()
+    value["entry"].append(value["entry"][2])
+    assert codes(value) == ["FHIR-READ-010"]
+
+
+# --- Hostile sizes ---------------------------------------------------------------------------------------------------
+
+
+def test_ten_thousand_entries_are_refused_at_once() -> None:
+    """Before anything is read."""
+    value = bundle("summary")
+    value["entry"] += [{"resource": {"resourceType": "Observation"}}] * 10_000
+    start = time.process_time()
+    assert codes(value) == ["FHIR-READ-008"]
+    assert time.process_time() - start < 0.5
+
+
+def test_thousands_of_entries_are_read_in_bounded_time() -> None:
+    """2,000 problems of one section: a second or two, and the hub's own limit beyond."""
+    value = bundle("summary")
+    section = next(s for s in head(value)["section"] if s["code"]["coding"][0]["code"] == "11450-4")
+    template = of(value, "Condition")
+    for n in range(1_900):
+        address = add(value, {**template, "identifier": []}, f"00000000-0000-4000-8000-{n:012d}")
+        section["entry"].append({"reference": address})
+    start = time.process_time()
+    assert len(fhir.read(value).document.problems.entries) == 1_901
+    assert time.process_time() - start < 5
+
+
+def test_a_long_chain_of_parts_is_followed_without_recursion() -> None:
+    """4,000 organizations, each part of the next."""
+    value = bundle()
+    addresses = [f"00000000-0000-4000-8000-{n:012d}" for n in range(4_000)]
+    for key, following in pairwise(addresses):
+        add(value, {"resourceType": "Organization", "partOf": {"reference": f"urn:uuid:{following}"}}, key)
+    start = time.process_time()
+    reading = fhir.read(value)
+    assert time.process_time() - start < 5
+    assert reading.loss.refuses
+
+
+def test_deep_sections_are_refused() -> None:
+    """A tower of sections is not a document."""
+    value = bundle("summary")
+    sections = head(value)["section"]
+    for _ in range(60):
+        sections = [{"title": "x", "section": sections}]
+    head(value)["section"] = sections
+    with pytest.raises(fhir.UnreadableBundle, match="FHIR-READ-009"):
+        fhir.read(value)
+
+
+@pytest.mark.parametrize(
+    "div",
+    [
+        "<div>" * 5_000 + "</div>" * 5_000,
+        "<!DOCTYPE x [<!ENTITY a 'b'>]><div>&a;</div>",
+        "<div>" + "<p>x</p>" * 200_000 + "</div>",
+        "<div><p>pas fermé</div>",
+        "pas du tout",
+    ],
+)
+def test_a_hostile_narrative_is_not_read(div: str) -> None:
+    """Too deep, with entities, too long, malformed: the structure is read, the text is left."""
+    value = bundle("summary")
+    for section in head(value)["section"]:
+        section["text"]["div"] = div
+    start = time.process_time()
+    reading = fhir.read(value)
+    assert time.process_time() - start < 5
+    assert reading.document.problems is not None
+
+
+def test_a_script_in_a_narrative_is_only_text() -> None:
+    """Markup of the sender never comes through as markup."""
+    value = bundle("summary")
+    section = next(s for s in head(value)["section"] if s["code"]["coding"][0]["code"] == "44944-7")
+    section["text"] = {
+        "status": "additional",
+        "div": '<div xmlns="http://www.w3.org/1999/xhtml"><script>alert(1)</script><p>Chute&nbsp;récente</p></div>',
+    }
+    assert fhir.read(value).document.vigilance == "Chute récente"
+
+
+def refusal(value: Json) -> list[str]:
+    """The codes of the refusal, none when the Bundle is read."""
+    try:
+        fhir.read(value)
+    except fhir.UnreadableBundle as fault:
+        return [finding.code for finding in fault.findings]
+    return []
+
+
+def places(value: Any) -> list[tuple[Any, ...]]:
+    """The place of one member of each shape of the Bundle."""
+    out: list[tuple[Any, ...]] = []
+    seen: set[tuple[Any, ...]] = set()
+    stack: list[tuple[Any, tuple[Any, ...], tuple[Any, ...]]] = [(value, (), ())]
+    while stack:
+        item, here, shape = stack.pop()
+        if here and shape not in seen:
+            seen.add(shape)
+            out.append(here)
+        steps = item.items() if isinstance(item, dict) else enumerate(item) if isinstance(item, list) else ()
+        for key, inner in steps:
+            mark = inner.get("resourceType", key) if isinstance(inner, dict) else key
+            stack.append((inner, (*here, key), (*shape, "*" if isinstance(key, int) else mark)))
+    return out
+
+
+@pytest.mark.parametrize("kind", ["report", "prescription", "dispensation", "summary"])
+def test_no_wrong_value_anywhere_is_more_than_a_refusal(kind: str) -> None:
+    """Each member in turn replaced by a value of another type: read, or refused with a finding."""
+    clean = bundle(kind)
+    for place in places(clean):
+        for wrong in (None, 7, "x", [], {}, [7], [{}]):
+            value = bundle(kind)
+            target: Any = value
+            for step in place[:-1]:
+                target = target[step]
+            target[place[-1]] = wrong
+            said = refusal(value)
+            assert all(code.startswith("FHIR-READ-") for code in said)
