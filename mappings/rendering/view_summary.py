@@ -261,6 +261,8 @@ def summary_sections(document: MedicalSummary) -> Iterator[Section]:
                 yield Section(title, tuple(_paragraphs(content)))
             continue
         yield Section(title, _entries(content, headings, rows_of, none))
+    if document.attachments:
+        yield Section("Documents joints", tuple(paragraph(each.label) for each in document.attachments))
 
 
 def _entries(

@@ -132,11 +132,15 @@ def date_text(moment: str) -> str:
     return "/".join(reversed(moment[:10].split("-")))
 
 
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T(\d{2}):(\d{2})")
+
+
 def clock(moment: str) -> str:
     """The time of a moment in its own offset: ``8 h``, ``8 h 30``; empty when it has none."""
-    if len(moment) < 16:
+    match = _TIME.match(moment) if len(moment) > 15 else None
+    if match is None:
         return ""
-    hour, minute = int(moment[11:13]), moment[14:16]
+    hour, minute = int(match[1]), match[2]
     return f"{hour} h" if minute == "00" else f"{hour} h {minute}"
 
 
