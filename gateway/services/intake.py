@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from conformance.verdict import Finding, Rule, Severity, Text
+from conformance.verdict import Finding, Rule, Severity, Text, Verdict
 from gateway.problems import rule
 from gateway.services.faults import findings_of
 from mappings import document as hub
@@ -23,6 +23,7 @@ __all__ = [
     "Intake",
     "IntakeOptions",
     "IntakeRefused",
+    "check_identity_of",
     "convert",
     "describe_actor",
     "printed_form",
@@ -67,7 +68,8 @@ class IntakeRefused(Exception):
     """The document was refused; every fault found is in ``findings``."""
 
     def __init__(self, findings: list[Finding], *, unreadable: bool = False) -> None:
-        self.findings = findings
+        # Errors first: what refuses is what one reads first.
+        self.findings = list(Verdict.of(findings).findings)
         self.unreadable = unreadable
         super().__init__(", ".join(sorted({f.code for f in findings})))
 
@@ -122,7 +124,7 @@ def convert(body: bytes, form: Form, options: IntakeOptions) -> Intake:
     """
     document, loss, warnings = read_document(body, form, options)
     document, brought = _with_ids(document, options)
-    findings = [*warnings, *_identity(document, options)]
+    findings = [*warnings, *check_identity_of(document, options.environment)]
     refuse(findings)
 
     from mappings import cda, fhir
@@ -234,7 +236,8 @@ def _with_ids(document: Any, options: IntakeOptions) -> tuple[Any, bool]:
     return (document.model_copy(update=changes) if changes else document), brought
 
 
-def _identity(document: Any, options: IntakeOptions) -> list[Finding]:
+def check_identity_of(document: Any, environment: Literal["test", "production"]) -> list[Finding]:
+    """Judge the identity a document declares, as far as can be known without the network."""
     from conformance.identity.check import check_identity
     from conformance.identity.traits import Traits
 
@@ -243,7 +246,7 @@ def _identity(document: Any, options: IntakeOptions) -> list[Finding]:
         check_identity(
             matricule=patient.ins.value if patient.ins else None,
             oid=patient.ins.authority if patient.ins else None,
-            environment=options.environment,
+            environment=environment,
             traits=Traits(
                 birth_name=patient.birth_name,
                 first_given_name=patient.first_given_name or "",
