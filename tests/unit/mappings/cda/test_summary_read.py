@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from lxml import etree
 
-from mappings import cda
+from mappings import cda, fhir
 from mappings.document.summary import Absence, MedicalSummary, Section
 from mappings.loss import Fate
 from tests.support import documents, outside
@@ -109,6 +109,12 @@ def test_the_official_ips_is_read_whole() -> None:
     assert document.vigilance is not None
     assert "Effets indésirables prévisibles liés aux médicaments" in document.vigilance
     assert document.advance_directives is not None
+    assert [each.label for each in document.attachments] == [
+        "Directives anticipées",
+        "Attestation de la carte vitale",
+        "Attestation de mutuelle",
+    ]
+    assert not reading.loss.refuses
     root = tree(data)
     for path in ("//h:structuredBody//h:section", "//h:structuredBody//h:entry"):
         for element in find(root, path):
@@ -127,6 +133,17 @@ def test_an_official_example_comes_back(name: str) -> None:
     assert not again.loss.refuses
     for part in ("problems", "allergies", "treatments"):
         assert getattr(again.document, part) == getattr(first, part)
+
+
+@pytest.mark.parametrize("name", ["VSM_1.4_2022.01.xml", "IPS-FR_2024.01.xml"])
+def test_an_official_example_survives_fhir(name: str) -> None:
+    """CDA, Bundle and CDA again: no clinical loss on any leg, and the same number of entries."""
+    first = summary(example(name))
+    bundle = fhir.write(first)
+    back = fhir.read(bundle.bundle)
+    last = cda.write(back.document)
+    assert [each.loss.refuses for each in (bundle, back, last)] == [False, False, False]
+    assert counts(summary(last.data)) == counts(first)
 
 
 # --- Metamorphic ----------------------------------------------------------------------------------
@@ -332,6 +349,21 @@ def test_a_second_section_of_a_kind_is_added_to_the_first() -> None:
     problems = summary(changed(data_of(documents.summary()), twice)).problems
     assert problems is not None
     assert len(problems.entries) == 2
+
+
+def test_a_joined_file_that_cannot_be_read_is_a_clinical_loss() -> None:
+    """Not base64: the entry is named, the conversion must not pass unless allowed."""
+    value = documents.summary() | {"attachments": [{"title": "Directives", "content": documents.PDF}]}
+
+    def spoil(root: etree._Element) -> None:
+        one(root, "//h:section[h:code/@code='55107-7']//h:observationMedia/h:value").text = "é"
+
+    data = data_of(value)
+    assert [each.title for each in summary(data).attachments] == ["Directives"]
+    spoilt = cda.read(changed(data, spoil))
+    assert isinstance(spoilt.document, MedicalSummary)
+    assert spoilt.document.attachments == ()
+    assert spoilt.loss.refuses
 
 
 # --- Bad input ------------------------------------------------------------------------------------
