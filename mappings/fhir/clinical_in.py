@@ -28,6 +28,7 @@ from mappings.fhir.clinical_out import (
 )
 from mappings.fhir.dosage_in import read_posology
 from mappings.fhir.medication_in import medication_of, read_medication
+from mappings.fhir.medication_out import ATC
 from mappings.fhir.names import oid_of, system_name
 from mappings.fhir.node import Node
 from mappings.fhir.prescription_in import business_uuid, motives
@@ -368,8 +369,10 @@ def immunization(source: Source, node: Node) -> Immunization | None:
                 "Give vaccineCode.",
             )
         every = ((read.code,) if read.code else ()) + read.translations
+        atc = next((c for c in every if c.system == ATC), None)
+        kept = tuple(c for c in every if c.system != ATC)
         vaccine = source.attempt(
-            lambda: Medication(name=read.label, codes=every, lot_number=lot, expires_on=expires), node
+            lambda: Medication(name=read.label, codes=kept, atc=atc, lot_number=lot, expires_on=expires), node
         )
     act = next((symbol for _, symbol, _ in node.tags() if symbol in ("INITIMMUNIZ", "BOOSTER")), "IMMUNIZ")
     rank = None

@@ -84,7 +84,6 @@ def observation(
     source: Source,
     node: Node,
     kind: type[LifestyleObservation] | type[FunctionalAssessment] | type[PregnancyObservation] | type[Result],
-    when: str | None = None,
 ) -> Any:
     """An Observation as one of the observed entries of the hub; None when it holds no value."""
     _common(node)
@@ -93,7 +92,7 @@ def observation(
         node.use(*node.value)
         source.log.lost(node.place, "Observation", _NO_VALUE, clinical=True)
         return None
-    observed: Any = _observed(node) or (None if kind is Result else when)
+    observed = _observed(node)
     members: dict[str, Any] = {"interpretation": _interpretation(node)} if kind is Result else {}
     subject: Any = first_code(node, "code")
     source.log.carried(node.place, "Observation")

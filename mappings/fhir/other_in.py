@@ -190,10 +190,10 @@ def _read(source: Source, node: Node, date: str | None) -> tuple[str, Any]:
     if kind == "Observation":
         family = _observation_family(node)
         if family == "lifestyle":
-            return family, observations_in.observation(source, node, LifestyleObservation, date)
+            return family, observations_in.observation(source, node, LifestyleObservation)
         if family == "vital_signs":
             return family, observations_in.vital_signs(source, node, date)
         if family == "pregnancy":
-            return family, observations_in.observation(source, node, PregnancyObservation, date)
+            return family, observations_in.observation(source, node, PregnancyObservation)
         return family, observations_in.observation(source, node, Result)
     return "", None

@@ -11,6 +11,7 @@ from mappings.document.prescription import Motive
 from mappings.document.summary import (
     Absence,
     Allergy,
+    AttachedDocument,
     CarePlanItem,
     FamilyCondition,
     FamilyMember,
@@ -36,6 +37,7 @@ from tests.support.strategies.header import CCAM, headers
 from tests.support.strategies.medication import CIP_CODES, CIS_CODES, medications, posologies
 from tests.support.strategies.values import (
     LOINC,
+    LOINC_CODES,
     PROBLEMS,
     ROUTES,
     SITES,
@@ -125,12 +127,12 @@ def motives() -> st.SearchStrategy[Motive]:
     return st.one_of(of(Motive, id=st.uuids()), of(Motive, id=maybe(st.uuids()), concept=WHAT))
 
 
-def observed(kind: Any, *, needed: bool = True) -> st.SearchStrategy[Any]:
+def observed(kind: Any) -> st.SearchStrategy[Any]:
     """An observation of a kind."""
     members: dict[str, Any] = {
         "id": maybe(st.uuids()),
         "code": OBSERVED,
-        "observed_at": moments() if needed else maybe(moments()),
+        "observed_at": maybe(moments()),
         "value": values(),
     }
     if kind is Result:
@@ -237,7 +239,7 @@ def members() -> dict[str, st.SearchStrategy[Any]]:
                 id=maybe(st.uuids()),
                 code=codes(LOINC, {"26436-6": "Biologie"}, "LOINC"),
                 observed_at=maybe(moments()),
-                results=some(observed(Result, needed=False), 2, least=1),
+                results=some(observed(Result), 2, least=1),
             )
         ),
         "functional_status": sections(observed(FunctionalAssessment)),
@@ -254,6 +256,16 @@ def members() -> dict[str, st.SearchStrategy[Any]]:
         "pregnancies": sections(observed(PregnancyObservation)),
         "advance_directives": maybe(paragraphs()),
         "pdf": maybe(st.just(b"%PDF-1.4\n")),
+        "attachments": some(
+            of(
+                AttachedDocument,
+                type=maybe(LOINC_CODES),
+                title=maybe(texts()),
+                media_type=st.sampled_from(("application/pdf", "image/png")),
+                content=st.binary(min_size=1, max_size=20),
+            ),
+            2,
+        ),
     }
 
 

@@ -16,7 +16,6 @@ from tests.support import documents, fhir_tools, strategies
 from tests.unit.mappings.fhir.others import others
 from tests.unit.mappings.fhir.summaries import summaries
 
-
 #: What generated documents say amiss themselves: a doubtful identity said validated, two machines as authors, a section
 #: without code or title, an INS without given names.
 OF_THE_SOURCE = {"FHIR-PAT-009", "FHIR-BDL-016", "FHIR-CMP-024", "FHIR-PAT-005"}
