@@ -35,6 +35,7 @@ def _delivery(row: Row[Any], language: str) -> DeliveryOut:
     return DeliveryOut(
         id=row.id,
         to=row.destination,
+        action=row.action,
         state=row.state,
         reason=row.reason,
         cause=row.cause_en if english else row.cause_fr,

@@ -73,6 +73,7 @@ class DeliveryOut(Shape):
 
     id: str
     to: str = Field(description="dmp or mss.")
+    action: str = Field("feed", description="feed, or a change of what was fed: delete, mask, unmask, visible...")
     state: str
     reason: str | None = None
     cause: str | None = None

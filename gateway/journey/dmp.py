@@ -26,17 +26,17 @@ from adapters.dmp.prepare import (
 from conformance.verdict import Text
 from gateway import identities
 from gateway.context import Gateway
+from gateway.journey.changes import ChangeCarrier, patient_id
 from gateway.journey.courier import CourierBase, Load, Stop
 from gateway.journey.qualify import Qualifier
 from gateway.journey.record import Cause, LostLease, cause_of, move
 from gateway.journey.states import CauseCode, Delivery
 from gateway.neighbours import DmpLine, Neighbours
+from gateway.services.consulting import actor_of
 from gateway.services.evidence import about
 from gateway.services.rewrite import Rewritten, rewrite
 from gateway.store import blobs
 from gateway.store.tables import deliveries, documents
-from mappings.xds import PatientId
-from security.vihf import Coded
 
 __all__ = ["DmpCourier"]
 
@@ -44,9 +44,6 @@ log = structlog.get_logger("passerelle.dmp")
 
 #: The registry was asked and has nothing of the set: the same set goes again.
 NOT_IN_REGISTRY = "DMP-LOCAL-not_found"
-
-_G15 = "1.2.250.1.71.1.2.7"
-_R01 = "1.2.250.1.71.4.2.5"
 
 TOO_LARGE = Text("Le document dépasse la taille que le DMP accepte.", "The document is larger than the DMP takes.")
 TOO_LARGE_FIX = Text(
@@ -94,6 +91,7 @@ class DmpCourier(CourierBase):
         self.gateway = gateway
         self.neighbours = neighbours
         self.qualifier = qualifier
+        self.changes = ChangeCarrier(self)
         self.concurrency = gateway.settings.dmp.concurrency
 
     async def carry(self, delivery: Row[Any]) -> None:
@@ -105,7 +103,12 @@ class DmpCourier(CourierBase):
         try:
             load = await self.load(delivery)
             line = self.neighbours.dmp(load.tenant)
-            actor = _actor(load, self.clock())
+            if delivery.action != "feed":
+                await self.changes.carry(load, line)
+                return
+            at = min(load.document.received_at, self.clock() - timedelta(seconds=1))
+            # The practice's software vouches for the login; the gateway knows when the document was handed over.
+            actor = actor_of(load.document.actor, load.tenant, authenticated_at=at)
             ready = await self._already_prepared(load)
             if ready is not None and not ready.fresh:
                 await self._ask_first(load, line, actor, ready.prepared)
@@ -220,7 +223,7 @@ class DmpCourier(CourierBase):
         """TD0.2: is there an open record for this INS?"""
         if not self.gateway.settings.dmp.check_status:
             return
-        answer = await line.client.patient_status(_patient(identity), actor)
+        answer = await line.client.patient_status(patient_id(identity), actor)
         outcome, status = answer.outcome, answer.status
         self._heard(outcome)
         if outcome.kind is Kind.ACCEPTED and status is not None and status.may_feed:
@@ -238,28 +241,13 @@ class DmpCourier(CourierBase):
     async def _replaced_entry(
         self, load: Load, line: DmpLine, actor: Actor, identity: identities.Identity
     ) -> str | None:
-        """The entryUUID of the version this document replaces: from our own receipt, else asked (TD3.1b)."""
+        """The entryUUID of the version this document replaces, from the registry (TD3.1b)."""
         former = load.document.replaces
         if former is None:
             return None
 
-        def ours(connection: Connection) -> str | None:
-            row = connection.execute(
-                select(deliveries.c.receipt)
-                .join(documents, documents.c.id == deliveries.c.document_id)
-                .where(
-                    documents.c.tenant_id == load.delivery.tenant_id,
-                    documents.c.unique_id == former,
-                    deliveries.c.destination == "dmp",
-                    deliveries.c.state == str(Delivery.ACKNOWLEDGED),
-                )
-            ).first()
-            return (row.receipt or {}).get("entryUuid") if row else None
-
-        known = await self.store.read(ours)
-        if known is not None:
-            return known
-        answer = await line.client.find_by_unique_id(former, _patient(identity), actor)
+        # Asked at each time: masking, here or elsewhere, gives the entry another id (incentives note, 5.1).
+        answer = await line.client.find_by_unique_id(former, patient_id(identity), actor)
         outcome = answer.outcome
         self._heard(outcome)
         if outcome.kind is Kind.ACCEPTED and len(answer.entry_uuids) == 1:
@@ -332,32 +320,3 @@ class DmpCourier(CourierBase):
         )
         self.moment("after_ack")
 
-
-def _patient(identity: identities.Identity) -> PatientId:
-    ins = identity.patient.ins
-    if ins is None:
-        raise ValueError("no INS")
-    return PatientId(value=ins.value, authority=ins.authority, id_type="NH")
-
-
-def _actor(load: Load, now: Any) -> Actor:
-    """The user of the call: the actor named when the document was sent (dmp.md 6.5)."""
-    said = load.document.actor
-    specialty = said.get("specialty") or {}
-    code = str(specialty.get("code") or "")
-    profession, _, skill = code.removeprefix("G15_").partition("/")
-    label = str(specialty.get("display") or "")
-    first, _, second = label.partition(" - ")
-    return Actor(
-        id=str(said["id"]),
-        family=str(said.get("family") or ""),
-        given=str(said.get("given") or ""),
-        profession=Coded(code=profession, system=_G15, system_name="G15", display=first),
-        specialty=Coded(code=skill, system=_R01, system_name="R01", display=second or label) if skill else None,
-        structure_id=load.tenant.structure_id,
-        structure_name=load.tenant.name,
-        sector=load.tenant.activity_sector,
-        role=str(said.get("function") or ""),
-        # The practice's software vouches for the login; the gateway knows when the document was handed over.
-        authn_instant=min(load.document.received_at, now - timedelta(seconds=1)),
-    )

@@ -16,7 +16,7 @@ from gateway.feeds.ledger import record
 from gateway.feeds.subjects import commitment
 from gateway.identities import Identity
 from gateway.journey.states import Delivery
-from gateway.store.tables import tenants
+from gateway.store.tables import deliveries, documents, tenants
 from gateway.vault import Vault
 
 __all__ = ["patient_commitment", "tally", "tally_identity", "tally_submission"]
@@ -143,6 +143,24 @@ def tally_submission(
     )
 
 
+def _other_versions(connection: Connection, document: Row[Any]) -> bool:
+    """True when another version of a document is in the DMP: fed, and not deleted since."""
+    versions = connection.execute(
+        select(deliveries.c.document_id, deliveries.c.action)
+        .join(documents, documents.c.id == deliveries.c.document_id)
+        .where(
+            documents.c.tenant_id == document.tenant_id,
+            documents.c.set_id == document.set_id,
+            documents.c.id != document.id,
+            deliveries.c.destination == "dmp",
+            deliveries.c.action.in_(("feed", "delete")),
+            deliveries.c.state == str(Delivery.ACKNOWLEDGED),
+        )
+    ).all()
+    deleted = {row.document_id for row in versions if row.action == "delete"}
+    return any(row.document_id not in deleted for row in versions if row.action == "feed")
+
+
 def tally(
     connection: Connection,
     vault: Vault,
@@ -155,7 +173,17 @@ def tally(
 ) -> None:
     """Enter the end of a delivery, in the transaction of that end."""
     state = _STATE[(delivery.destination, to)]
+    if delivery.action != "feed":
+        if to is not Delivery.ACKNOWLEDGED or (receipt or {}).get("unchanged"):
+            # What did not change is no event: an entry here would count as a refused feed.
+            return
+        # A deletion by its author takes the document out of the count, once; a masking, or the deletion of one
+        # version among others, changes nothing of it (incentives note, 5.1 and 5.2).
+        gone = delivery.action == "delete" and not _other_versions(connection, document)
+        state, reason = ("deleted", "by_author") if gone else ("metadata_changed", delivery.action)
     common = _common(connection, vault, document, now)
+    if delivery.action != "feed":
+        common["reason"] = reason
     if to is Delivery.ACKNOWLEDGED:
         common["accepted_at"] = now
         common["target_receipt"] = (receipt or {}).get("reference")
