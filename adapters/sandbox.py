@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from adapters.directory.sandbox import API_KEY, DirectorySandbox
 from adapters.dmp.sandbox import DmpSandbox
 from adapters.insi.sandbox import SANDBOX_IDAM, InsiSandbox
 from adapters.mss.sandbox import SANDBOX_DOMAINS, MssSandbox
+from adapters.psc.sandbox import CLIENT_ID, CLIENT_SECRET, PscSandbox
 from security.pki import CredentialFiles, SandboxPki, make_sandbox_pki
 
 __all__ = ["Ports", "Sandbox", "structure_certificates"]
@@ -24,6 +26,10 @@ class Ports:
     insi_api: int = 0
     smtp: int = 0
     mss_api: int = 0
+    psc: int = 0
+    psc_api: int = 0
+    directory: int = 0
+    directory_api: int = 0
 
 
 class Sandbox:
@@ -47,15 +53,20 @@ class Sandbox:
         self.insi = InsiSandbox(self.pki, port=chosen.insi, api_port=chosen.insi_api, **options.get("insi", {}))
         self.mss = MssSandbox(self.pki, smtp_port=chosen.smtp, api_port=chosen.mss_api, **options.get("mss", {}))
 
+        self.psc = PscSandbox(self.pki, port=chosen.psc, api_port=chosen.psc_api, **options.get("psc", {}))
+        self.directory = DirectorySandbox(
+            port=chosen.directory, api_port=chosen.directory_api, **options.get("directory", {})
+        )
+
     def start(self) -> Self:
         """Start all of them; returns once they answer."""
-        for one in (self.dmp, self.insi, self.mss):
+        for one in (self.dmp, self.insi, self.mss, self.psc, self.directory):
             one.start()
         return self
 
     def stop(self) -> None:
         """Stop all of them."""
-        for one in (self.mss, self.insi, self.dmp):
+        for one in (self.directory, self.psc, self.mss, self.insi, self.dmp):
             one.stop()
 
     def __enter__(self) -> Self:
@@ -70,6 +81,8 @@ class Sandbox:
         return {
             "dmp": {"api": self.dmp.api_url, "services": self.dmp.base_url},
             "insi": {"api": self.insi.api_url, "services": self.insi.url},
+            "psc": {"api": self.psc.api_url, "services": self.psc.issuer},
+            "directory": {"api": self.directory.api_url, "services": self.directory.base_url},
             "mss": {
                 "api": self.mss.api,
                 "smtp": f"127.0.0.1:{self.mss.smtp_port}",
@@ -97,6 +110,14 @@ class Sandbox:
             "PASSERELLE_INSI__IDAM": SANDBOX_IDAM,
             # The qualification platform answers under the real authorities for its fictitious people.
             "PASSERELLE_INSI__REMAP_TEST_AUTHORITY": "true",
+            "PASSERELLE_PSC__ISSUER": self.psc.issuer,
+            "PASSERELLE_PSC__WALLET": self.psc.wallet,
+            "PASSERELLE_PSC__CLIENT_ID": CLIENT_ID,
+            "PASSERELLE_PSC__CLIENT_SECRET": CLIENT_SECRET,
+            "PASSERELLE_PSC__REDIRECT_URI": "https://gateway.invalid/callback",
+            "PASSERELLE_PSC__TRUST": str(pki.trust),
+            "PASSERELLE_DIRECTORY__BASE_URL": self.directory.base_url,
+            "PASSERELLE_DIRECTORY__API_KEY": API_KEY,
             "PASSERELLE_MSS__SMTP_HOST": "127.0.0.1",
             "PASSERELLE_MSS__SMTP_PORT": str(self.mss.smtp_port),
             "PASSERELLE_MSS__TRUST": str(pki.trust),

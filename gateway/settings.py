@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-__all__ = ["DmpSettings", "InsiSettings", "MssSettings", "Settings"]
+__all__ = ["DmpSettings", "InsiSettings", "MssSettings", "PscSettings", "Settings"]
 
 
 class _Group(BaseModel):
@@ -57,6 +57,26 @@ class InsiSettings(_Group):
     remap_test_authority: bool = Field(
         False, description="Answers of the qualification platform under .8/.9 are kept under the test authority .10."
     )
+
+
+class PscSettings(_Group):
+    """Pro Santé Connect: who the practitioner is."""
+
+    issuer: str = ""
+    wallet: str = Field("", description="Authorisation endpoint.")
+    client_id: str = ""
+    client_secret: SecretStr = SecretStr("")
+    redirect_uri: str = ""
+    trust: Path | None = Field(None, description="PEM of authorities; the system's when empty.")
+
+
+class DirectorySettings(_Group):
+    """The Annuaire Santé."""
+
+    base_url: str = ""
+    api_key: SecretStr = SecretStr("")
+    trust: Path | None = Field(None, description="PEM of authorities; the system's when empty.")
+    cache_seconds: float = 86_400.0
 
 
 class MssSettings(_Group):
@@ -129,6 +149,8 @@ class Settings(BaseSettings):
     dmp: DmpSettings = DmpSettings()
     insi: InsiSettings = InsiSettings()
     mss: MssSettings = MssSettings()
+    psc: PscSettings = PscSettings()
+    directory: DirectorySettings = DirectorySettings()
     console_secret: SecretStr | None = None
 
     @model_validator(mode="after")

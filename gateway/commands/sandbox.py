@@ -25,7 +25,22 @@ def sandbox(
 
     from adapters.sandbox import Ports, Sandbox
 
-    ports = Ports(dmp=8812, dmp_api=8811, insi=8814, insi_api=8813, smtp=8825, mss_api=8815) if fixed_ports else Ports()
+    ports = (
+        Ports(
+            dmp=8812,
+            dmp_api=8811,
+            insi=8814,
+            insi_api=8813,
+            smtp=8825,
+            mss_api=8815,
+            psc=8818,
+            psc_api=8817,
+            directory=8820,
+            directory_api=8819,
+        )
+        if fixed_ports
+        else Ports()
+    )
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
