@@ -13,9 +13,19 @@ from gateway.ids import new_id
 from gateway.store.engine import Again
 from gateway.store.tables import identities, oppositions
 from gateway.vault import Vault
-from mappings.document.people import IdentityStatus, Patient
+from mappings.document.people import IdentityStatus, Ins, Patient
 
-__all__ = ["Identity", "load", "lookup_key", "object_to", "opposed", "remember", "save"]
+__all__ = [
+    "Identity",
+    "ins_lookup",
+    "load",
+    "lookup_key",
+    "object_to",
+    "opposed",
+    "remember",
+    "save",
+    "with_ins",
+]
 
 #: How sure each status is: a later document never lowers what is known.
 _RANK = {
@@ -81,10 +91,26 @@ def _columns(vault: Vault, identity: Identity, now: datetime) -> dict[str, Any]:
         "attributes": list(identity.patient.attributes),
         "sealed": vault.seal(identity.tenant, orjson.dumps(content), identity.id),
         "has_ins": identity.patient.ins is not None,
+        "ins_lookup": ins_lookup(vault, identity.tenant, identity.patient.ins) if identity.patient.ins else None,
         "checked_at": identity.checked_at,
         "version": identity.version,
         "updated_at": now,
     }
+
+
+def ins_lookup(vault: Vault, tenant: str, ins: Ins) -> str:
+    """The keyed hash that finds the local files of an INS."""
+    return vault.lookup(tenant, f"ins|{ins.authority}|{ins.value.upper()}")
+
+
+def with_ins(connection: Connection, vault: Vault, tenant: str, ins: Ins) -> list[Identity]:
+    """The identities of a tenant that hold this INS: none, one, or several files for one number."""
+    rows = connection.execute(
+        select(identities)
+        .where(identities.c.tenant_id == tenant, identities.c.ins_lookup == ins_lookup(vault, tenant, ins))
+        .order_by(identities.c.id)
+    )
+    return [_read(vault, row) for row in rows]
 
 
 def remember(
@@ -160,7 +186,10 @@ def save(connection: Connection, vault: Vault, identity: Identity, now: datetime
 
 
 def opposed(connection: Connection, identity_id: str, scope: str) -> bool:
-    """True when the patient objected to this kind of sending (``dmp`` or ``mss``)."""
+    """True when the patient objected to this kind of sending.
+
+    Scopes: ``dmp``, ``mss`` (mail to professionals, va1.22), ``mss_citizen`` (mail to themselves, va1.20).
+    """
     return (
         connection.execute(
             select(oppositions.c.at).where(oppositions.c.identity_id == identity_id, oppositions.c.scope == scope)

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from gateway import identities
 from gateway.ids import new_id
+from gateway.journey import recipients
 from gateway.journey.record import cause_of, note
 from gateway.journey.states import ENDED, CauseCode, Delivery
 from gateway.journey.tally import tally_submission
@@ -27,7 +28,7 @@ from gateway.vault import Vault
 from mappings.document.people import Patient
 from mappings.document.values import moment_key
 
-__all__ = ["Accepted", "Request", "accept", "replay"]
+__all__ = ["Accepted", "Request", "accept", "queue", "replay"]
 
 KEY_REUSED = rule(
     "API-IDEM-002",
@@ -162,8 +163,20 @@ def accept(
     document = connection.execute(select(documents).where(documents.c.id == document_id)).one()
     rank = int(now.timestamp() * 1_000_000)
     if request.to_dmp:
-        held = not identity.qualified
-        _deliver(connection, vault, document, "dmp", rank, now, by, held=held, hold_days=hold_days)
+        delivery = queue(
+            connection,
+            vault,
+            tenant=request.tenant,
+            document=document_id,
+            destination="dmp",
+            rank=rank,
+            lineage=intake.set_id,
+            now=now,
+            by=by,
+            held=not identity.qualified,
+            hold_days=hold_days,
+        )
+        tally_submission(connection, vault, document, delivery, now)
     professional = [r for r in request.recipients if r.get("kind") != "citizen"]
     citizen = [r for r in request.recipients if r.get("kind") == "citizen"]
     # A patient's message is never the professionals' one (mss.md 2.6).
@@ -171,51 +184,55 @@ def accept(
         if group:
             # Professionals may be mailed about an unqualified identity where a setting says so, patients never.
             held = not identity.qualified and (group is citizen or not mail_unqualified)
-            content = {"recipients": group, **request.options}
-            _deliver(
+            queue(
                 connection,
                 vault,
-                document,
-                "mss",
-                rank + offset,
-                now,
-                by,
+                tenant=request.tenant,
+                document=document_id,
+                destination="mss",
+                rank=rank + offset,
+                # A patient's message that waits does not keep professionals waiting.
+                lineage=f"{intake.set_id}#citizen" if group is citizen else intake.set_id,
+                now=now,
+                by=by,
                 held=held,
                 hold_days=hold_days,
-                request=content,
-                # A patient's message that waits does not keep professionals waiting.
-                lineage=f"{intake.set_id}#citizen" if group is citizen else None,
+                request={"recipients": group, **request.options},
             )
     _remember_key(connection, request, document_id, now)
     return Accepted(document_id=document_id, replayed=False)
 
 
-def _deliver(
+def queue(
     connection: Connection,
     vault: Vault,
-    document: Row[Any],
+    *,
+    tenant: str,
     destination: str,
     rank: int,
+    lineage: str,
     now: datetime,
     by: str,
-    *,
     held: bool,
     hold_days: int,
+    document: str | None = None,
+    message: str | None = None,
     request: dict[str, Any] | None = None,
-    lineage: str | None = None,
-) -> None:
+) -> Row[Any]:
+    """Keep one delivery, of a document or of a message, with its recipients and its first row of history."""
     cause = cause_of(CauseCode.IDENTITY_NOT_QUALIFIED) if held else None
     state = Delivery.HELD if held else Delivery.QUEUED
     delivery_id = new_id("dlv", now)
     connection.execute(
         deliveries.insert().values(
             id=delivery_id,
-            tenant_id=document.tenant_id,
-            document_id=document.id,
+            tenant_id=tenant,
+            document_id=document,
+            message_id=message,
             destination=destination,
             action="feed",
             rank=rank,
-            lineage=lineage or document.set_id,
+            lineage=lineage,
             state=str(state),
             reason=cause.code if cause else None,
             cause_fr=cause.text.fr if cause else None,
@@ -223,7 +240,7 @@ def _deliver(
             fix_fr=cause.fix.fr if cause else None,
             fix_en=cause.fix.en if cause else None,
             recipients=len(request["recipients"]) if request else 0,
-            request=blobs.put(connection, vault, document.tenant_id, orjson.dumps(request), now) if request else None,
+            request=blobs.put(connection, vault, tenant, orjson.dumps(request), now) if request else None,
             # A held delivery is looked at at once too: the INSi may complete the identity by itself.
             next_attempt_at=now,
             expires_at=now + timedelta(days=hold_days) if held else None,
@@ -231,18 +248,20 @@ def _deliver(
             updated_at=now,
         )
     )
+    if request:
+        recipients.enrol(connection, vault, tenant, delivery_id, request["recipients"], now)
     note(
         connection,
         at=now,
-        tenant=document.tenant_id,
-        document=document.id,
+        tenant=tenant,
+        document=document,
+        message=message,
         delivery=delivery_id,
         to=str(state),
         by=by,
         cause=cause,
     )
-    delivery = connection.execute(select(deliveries).where(deliveries.c.id == delivery_id)).one()
-    tally_submission(connection, vault, document, delivery, now)
+    return connection.execute(select(deliveries).where(deliveries.c.id == delivery_id)).one()
 
 
 def _remember_key(connection: Connection, request: Request, document_id: str, now: datetime) -> None:

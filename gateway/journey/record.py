@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
-from conformance.verdict import Text
-from gateway.ids import new_id
-from gateway.journey import incidents, states
-from gateway.journey.states import CAUSES, CauseCode, Delivery
+from gateway.journey import incidents, mail_tally, states
+from gateway.journey.cause import Cause, cause_of
+from gateway.journey.states import Delivery
 from gateway.journey.tally import tally
-from gateway.store.tables import deliveries, documents, history, webhook_calls, webhooks
+from gateway.journey.telling import tell
+from gateway.store.mail_tables import messages
+from gateway.store.tables import deliveries, documents, history
 from gateway.vault import Vault
 
 __all__ = ["Cause", "LostLease", "cause_of", "move", "note"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
-    """Why a state changed: a stable code and its words, with the words of the remote service kept apart."""
-
-    code: str
-    text: Text
-    fix: Text
-    original_code: str | None = None
-    original_text: str | None = None
-
-    def outcome(self) -> dict[str, Any]:
-        """The outcome as the interface shows it, in both languages."""
-        return {
-            "code": self.code,
-            "originalCode": self.original_code,
-            "originalText": self.original_text,
-            "cause": {"fr": self.text.fr, "en": self.text.en},
-            "fix": {"fr": self.fix.fr, "en": self.fix.en},
-        }
-
-
-def cause_of(code: CauseCode) -> Cause:
-    """The cause of a code of the gateway's own table."""
-    text, fix = CAUSES[code]
-    return Cause(code=str(code), text=text, fix=fix)
 
 
 class LostLease(Exception):
@@ -55,9 +28,10 @@ def note(
     *,
     at: datetime,
     tenant: str,
-    document: str,
+    document: str | None,
     to: str,
     by: str,
+    message: str | None = None,
     delivery: str | None = None,
     before: str | None = None,
     cause: Cause | None = None,
@@ -68,6 +42,7 @@ def note(
             at=at,
             tenant_id=tenant,
             document_id=document,
+            message_id=message,
             delivery_id=delivery,
             from_state=before,
             to_state=to,
@@ -130,6 +105,7 @@ def move(
         at=at,
         tenant=delivery.tenant_id,
         document=delivery.document_id,
+        message=delivery.message_id,
         delivery=delivery.id,
         before=delivery.state,
         to=str(to),
@@ -137,18 +113,61 @@ def move(
         cause=cause,
     )
     if ended or reopened:
-        # Locked: two deliveries of one document that end at once on two nodes would each find the other still open.
-        document = connection.execute(
-            select(documents).where(documents.c.id == delivery.document_id).with_for_update()
-        ).one()
-        if ended:
-            tally(connection, vault, document, delivery, to, cause.code if cause else None, receipt, at)
-            _announce(connection, document, delivery, to, cause, at)
-        settle_document(connection, document, at=at, by=by)
+        _settle(connection, vault, delivery, to, ended=ended, cause=cause, receipt=receipt, at=at, by=by)
     if to is Delivery.DEAD_LETTER:
         incidents.dead_letters_seen(connection, delivery.destination, cause.code if cause else "unknown", at)
     if reopened and delivery.state == str(Delivery.DEAD_LETTER):
         incidents.dead_letters_settled(connection, delivery.destination, delivery.reason or "unknown", at)
+
+
+def _settle(
+    connection: Connection,
+    vault: Vault,
+    delivery: Row[Any],
+    to: Delivery,
+    *,
+    ended: bool,
+    cause: Cause | None,
+    receipt: dict[str, Any] | None,
+    at: datetime,
+    by: str,
+) -> None:
+    """Count the end of a delivery, tell it, and give what it delivers the state that its deliveries make."""
+    table = messages if delivery.document_id is None else documents
+    number = delivery.message_id if delivery.document_id is None else delivery.document_id
+    # Locked: two deliveries of one document that end at once on two nodes would each find the other still open.
+    subject = connection.execute(select(table).where(table.c.id == number).with_for_update()).one()
+    if ended:
+        reason = cause.code if cause else None
+        if delivery.destination == "mss":
+            mail_tally.end(connection, vault, subject, delivery, to, reason, receipt, at)
+        else:
+            tally(connection, vault, subject, delivery, to, reason, receipt, at)
+        _announce(connection, subject, delivery, to, cause, at)
+    if delivery.document_id is None:
+        settle_message(connection, subject, at=at, by=by)
+    else:
+        settle_document(connection, subject, at=at, by=by)
+
+
+def settle_message(connection: Connection, message: Row[Any], *, at: datetime, by: str) -> None:
+    """Give a message the state its deliveries make."""
+    all_states = list(
+        connection.execute(select(deliveries.c.state).where(deliveries.c.message_id == message.id)).scalars()
+    )
+    wanted = str(states.document_state(all_states))
+    if wanted != message.state:
+        connection.execute(update(messages).where(messages.c.id == message.id).values(state=wanted, updated_at=at))
+        note(
+            connection,
+            at=at,
+            tenant=message.tenant_id,
+            document=None,
+            message=message.id,
+            before=message.state,
+            to=wanted,
+            by=by,
+        )
 
 
 def settle_document(connection: Connection, document: Row[Any], *, at: datetime, by: str) -> None:
@@ -175,27 +194,17 @@ def settle_document(connection: Connection, document: Row[Any], *, at: datetime,
 
 
 def _announce(
-    connection: Connection, document: Row[Any], delivery: Row[Any], to: Delivery, cause: Cause | None, at: datetime
+    connection: Connection, subject: Row[Any], delivery: Row[Any], to: Delivery, cause: Cause | None, at: datetime
 ) -> None:
-    listeners = connection.execute(
-        select(webhooks.c.id).where(
-            webhooks.c.tenant_id == document.tenant_id,
-            webhooks.c.client_id == document.client_id,
-            webhooks.c.disabled_at.is_(None),
-        )
-    ).all()
-    for listener in listeners:
-        call = new_id("whk", at)
-        body = {
-            "id": call,
-            "type": f"delivery.{to}",
-            "at": at.isoformat(),
-            "document": document.id,
-            "delivery": delivery.id,
-            "outcome": cause.outcome() if cause else None,
-        }
-        connection.execute(
-            webhook_calls.insert().values(
-                id=call, webhook_id=listener.id, body=body, state="queued", next_attempt_at=at, created_at=at
-            )
-        )
+    what = {"document": subject.id} if delivery.document_id is not None else {"message": subject.id}
+    tell(
+        connection,
+        subject.tenant_id,
+        f"delivery.{to}",
+        at,
+        client=subject.client_id,
+        **what,
+        delivery=delivery.id,
+        action=delivery.action,
+        outcome=cause.outcome() if cause else None,
+    )

@@ -19,53 +19,43 @@ from gateway.journey.states import Delivery
 from gateway.store.tables import deliveries, documents, tenants
 from gateway.vault import Vault
 
-__all__ = ["patient_commitment", "tally", "tally_identity", "tally_submission"]
+__all__ = [
+    "actor_fields",
+    "common",
+    "identity_fields",
+    "patient_commitment",
+    "structure_fields",
+    "tally",
+    "tally_identity",
+    "tally_submission",
+]
 
-_KIND = {"dmp": "dmp.document", "mss": "mss.message"}
+_KIND = {"dmp": "dmp.document"}
 
-#: What an end of a delivery is called in the ledger (incentives note, 6.1). A mail that our operator took is
-#: *submitted*: only a notification of its delivery makes it *delivered*.
+#: What an end of a delivery is called in the ledger (incentives note, 6.1); mail has its own table in ``mail_tally``.
 _STATE = {
     ("dmp", Delivery.ACKNOWLEDGED): "accepted",
     ("dmp", Delivery.REFUSED): "rejected",
     ("dmp", Delivery.DEAD_LETTER): "abandoned",
     ("dmp", Delivery.EXPIRED): "expired",
     ("dmp", Delivery.WITHDRAWN): "withdrawn",
-    ("mss", Delivery.ACKNOWLEDGED): "submitted",
-    ("mss", Delivery.REFUSED): "rejected",
-    ("mss", Delivery.DEAD_LETTER): "abandoned",
-    ("mss", Delivery.EXPIRED): "expired",
-    ("mss", Delivery.WITHDRAWN): "withdrawn",
 }
 
 #: Authorities of test and demonstration identities (ins-identity.md 1.3): counted apart.
 _TEST_AUTHORITIES = frozenset({"1.2.250.1.213.1.4.10", "1.2.250.1.213.1.4.11"})
 
 
-def _common(connection: Connection, vault: Vault, document: Row[Any], now: datetime) -> dict[str, Any]:
-    identity = identities.load(connection, vault, document.identity_id)
-    patient = identity.patient
-    structure = connection.execute(
-        select(tenants.c.structure_id).where(tenants.c.id == document.tenant_id)
-    ).scalar_one_or_none()
-    person = str(document.actor.get("id") or "")
-    specialty = (document.actor.get("specialty") or {}).get("code", "")
-    profession = specialty.removeprefix("G15_").split("/")[0] or None
+def common(connection: Connection, vault: Vault, document: Row[Any], now: datetime) -> dict[str, Any]:
+    """What every entry about a document says: act, actor, structure, patient, content."""
     return {
         "recorded_at": now,
         "occurred_at": document.acted_at,
         "submitted_at": document.received_at,
-        # PS_IdNat of a person known nationally is 8 and the RPPS.
-        "actor_rpps": person[1:] if len(person) == 12 and person.startswith("8") else person or None,
-        "actor_profession": profession,
-        "actor_role": "professional",
-        "structure_finess": structure[1:] if structure and structure.startswith("1") and len(structure) == 10 else None,
-        "siret": structure[1:] if structure and structure.startswith("3") and len(structure) == 15 else None,
         "software_id": "passerelle",
         "software_version": __version__,
-        "patient_commit": patient_commitment(connection, vault, identity),
-        "test": bool(patient.ins and patient.ins.authority in _TEST_AUTHORITIES),
-        "ins_status": str(patient.status),
+        **actor_fields(document.actor),
+        **structure_fields(connection, document.tenant_id),
+        **identity_fields(connection, vault, identities.load(connection, vault, document.identity_id)),
         "lineage_ref": lineage_ref(set_id=document.set_id, unique_id=document.unique_id),
         "version_no": document.version_number,
         "unique_id_hash": opaque_hash("unique-id", document.unique_id),
@@ -73,6 +63,37 @@ def _common(connection: Connection, vault: Vault, document: Row[Any], now: datet
         "doc_type": document.type_code,
         "doc_type_system": document.type_system,
         "doc_format": "structured" if document.kind != "report" else "pdf",
+    }
+
+
+def actor_fields(actor: dict[str, Any]) -> dict[str, Any]:
+    """Who is credited: the RPPS and the profession of an actor (:func:`gateway.services.intake.describe_actor`)."""
+    person = str(actor.get("id") or "")
+    specialty = (actor.get("specialty") or {}).get("code", "")
+    return {
+        # PS_IdNat of a person known nationally is 8 and the RPPS.
+        "actor_rpps": person[1:] if len(person) == 12 and person.startswith("8") else person or None,
+        "actor_profession": specialty.removeprefix("G15_").split("/")[0] or None,
+        "actor_role": "professional",
+    }
+
+
+def structure_fields(connection: Connection, tenant: str) -> dict[str, Any]:
+    """The FINESS or the SIRET of a tenant's structure."""
+    structure = connection.execute(select(tenants.c.structure_id).where(tenants.c.id == tenant)).scalar_one_or_none()
+    return {
+        "structure_finess": structure[1:] if structure and structure.startswith("1") and len(structure) == 10 else None,
+        "siret": structure[1:] if structure and structure.startswith("3") and len(structure) == 15 else None,
+    }
+
+
+def identity_fields(connection: Connection, vault: Vault, identity: Identity) -> dict[str, Any]:
+    """What an entry says of a patient: the commitment that stands for them, and how sure the identity is."""
+    patient = identity.patient
+    return {
+        "patient_commit": patient_commitment(connection, vault, identity),
+        "test": bool(patient.ins and patient.ins.authority in _TEST_AUTHORITIES),
+        "ins_status": str(patient.status),
     }
 
 
@@ -138,7 +159,7 @@ def tally_submission(
             entry_id=entry_id("gateway", delivery.id, 1, "submitted"),
             kind=_KIND[delivery.destination],
             state="submitted",
-            **_common(connection, vault, document, now),
+            **common(connection, vault, document, now),
         ),
     )
 
@@ -181,17 +202,14 @@ def tally(
         # version among others, changes nothing of it (incentives note, 5.1 and 5.2).
         gone = delivery.action == "delete" and not _other_versions(connection, document)
         state, reason = ("deleted", "by_author") if gone else ("metadata_changed", delivery.action)
-    common = _common(connection, vault, document, now)
+    said = common(connection, vault, document, now)
     if delivery.action != "feed":
-        common["reason"] = reason
+        said["reason"] = reason
     if to is Delivery.ACKNOWLEDGED:
-        common["accepted_at"] = now
-        common["target_receipt"] = (receipt or {}).get("reference")
+        said["accepted_at"] = now
+        said["target_receipt"] = (receipt or {}).get("reference")
     else:
-        common["reason"] = reason
-    if delivery.destination == "mss":
-        common["recipients"] = delivery.recipients
-        common["recipient_class"] = (receipt or {}).get("recipientClass")
+        said["reason"] = reason
     record(
         connection,
         document.tenant_id,
@@ -201,6 +219,6 @@ def tally(
             attempt=max(1, delivery.fence),
             kind=_KIND[delivery.destination],
             state=state,
-            **common,
+            **said,
         ),
     )

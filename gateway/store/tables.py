@@ -115,18 +115,20 @@ identities = Table(
     Column("attributes", Json, nullable=False),
     Column("sealed", Blob, nullable=False),  # the hub Patient, and former matricules
     Column("has_ins", Boolean, nullable=False),
+    Column("ins_lookup", String(64)),  # HMAC of the INS: finds whom a received document is about
     Column("checked_at", Instant),
     Column("version", Integer, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     UniqueConstraint("tenant_id", "lookup"),
+    Index("ix_identities_ins", "tenant_id", "ins_lookup"),
 )
 
 oppositions = Table(
     "oppositions",
     metadata,
     Column("identity_id", ForeignKey("identities.id"), primary_key=True),
-    Column("scope", String(12), primary_key=True),  # dmp, mss
+    Column("scope", String(12), primary_key=True),  # dmp, mss (mail to professionals), mss_citizen
     Column("at", Instant, nullable=False),
     Column("by", String(80), nullable=False),
 )
@@ -171,7 +173,8 @@ deliveries = Table(
     metadata,
     Column("id", ID, primary_key=True),
     Column("tenant_id", ID, nullable=False),
-    Column("document_id", ForeignKey("documents.id"), nullable=False),
+    Column("document_id", ForeignKey("documents.id")),  # what it delivers: one document...
+    Column("message_id", ID),  # ...or a message of gateway.store.mail_tables
     Column("destination", String(8), nullable=False),  # dmp, mss
     Column("action", String(12), nullable=False),  # feed, delete, mask...
     Column("rank", BigInteger, nullable=False),  # order among the deliveries of one lineage and destination
@@ -208,6 +211,7 @@ deliveries = Table(
     ),
     Index("ix_deliveries_ended", "state", "destination", "ended_at"),
     Index("ix_deliveries_document", "document_id"),
+    Index("ix_deliveries_message", "message_id"),
     Index("ix_deliveries_lineage", "tenant_id", "lineage", "destination", "rank"),
 )
 
@@ -217,7 +221,8 @@ history = Table(
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     Column("at", Instant, nullable=False),
     Column("tenant_id", ID, nullable=False),
-    Column("document_id", ID, nullable=False),
+    Column("document_id", ID),
+    Column("message_id", ID),
     Column("delivery_id", ID),
     Column("from_state", String(24)),
     Column("to_state", String(24), nullable=False),
@@ -226,6 +231,7 @@ history = Table(
     Column("cause_en", Text),
     Column("by", String(120), nullable=False),
     Index("ix_history_document", "document_id", "id"),
+    Index("ix_history_message", "message_id", "id"),
 )
 
 exchanges = Table(
