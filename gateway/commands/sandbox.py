@@ -17,7 +17,7 @@ def sandbox(
     folder: Annotated[Path, typer.Option("--dir", help="Where certificates are kept.")] = Path("passerelle-sandbox"),
     structure: Annotated[str, typer.Option(help="Structure of the certificates (Struct_IdNat).")] = "1290099886",
     env_file: Annotated[Path | None, typer.Option(help="Write the gateway's settings here, as VARIABLE=value.")] = None,
-    fixed_ports: Annotated[bool, typer.Option(help="Ports 8811 to 8816 rather than free ones.")] = True,
+    fixed_ports: Annotated[bool, typer.Option(help="Ports 8811 to 8825 rather than free ones.")] = True,
 ) -> None:
     """Run the simulators until interrupted."""
     import signal

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from adapters.psc.client import PscClient, PscRefused, PscSettings, Tokens
 from adapters.psc.userinfo import BadUserinfo, Professional
-from gateway.journey.worker import Clock
+from gateway.journey.clock import Clock
 from gateway.settings import Settings
 
 __all__ = ["TokenVerifier", "open_verifier"]
