@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-__all__ = ["DmpSettings", "InsiSettings", "MssSettings", "PscSettings", "Settings"]
+__all__ = ["DmpSettings", "ImapSettings", "InsiSettings", "MssSettings", "PscSettings", "Settings"]
 
 
 class _Group(BaseModel):
@@ -87,20 +87,62 @@ class MssSettings(_Group):
     trust: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
-    auth: Literal["none", "external", "plain"] = "none"
+    auth: Literal["none", "external", "plain", "xoauth2"] = Field(
+        "none", description="After TLS: nothing, SASL EXTERNAL, PLAIN, or a Pro Santé Connect token."
+    )
+    password: SecretStr = Field(SecretStr(""), description="PLAIN only.")
     mailbox: str = Field("", description="Applicative mailbox: envelope sender and From.")
     label: str = Field("Passerelle", description="Sender label people see.")
     nil: str = Field("TEST-NIL", description="X-MSS-NIL: product reference.")
-    white_list: tuple[str, ...] = Field((), description="Domains mail may go to; empty refuses all mail.")
-    white_list_file: Path | None = None
+    white_list: tuple[str, ...] = Field(
+        (), description="Domains mail may go to, beside those of the list; without any of them all mail is refused."
+    )
+    white_list_file: Path | None = Field(
+        None, description="Last good copy of the national list; white-list.xml in data_dir if empty."
+    )
+    white_list_url: str = Field("", description="Where the national list is published; empty: it is not fetched.")
+    white_list_checksum_url: str = Field("", description="SHA-256 published beside it, when there is one.")
+    white_list_hours: float = Field(24.0, gt=0, description="How often the list is fetched.")
+    white_list_minimum: int = Field(1000, ge=1, description="A list with fewer domains is not believed.")
     timeout_seconds: float = 12.0
     max_message_bytes: int = 10 * 1024 * 1024
     max_wait_seconds: float = Field(3600.0, description="Longest wait before the same mail goes again.")
     send_unqualified: bool = Field(
         False, description="Mail professionals about an unqualified identity (X-MSS-INS: N)."
     )
+    unknown_after_hours: float = Field(
+        48.0, gt=0, description="Silence after which a recipient of a mail is said to be unknown."
+    )
     concurrency: int = Field(4, ge=1, description="Mails under way at once, a node.")
     max_per_second: float = Field(0.0, ge=0, description="Most mails begun a second, a node; 0 for no limit.")
+
+
+class ImapSettings(_Group):
+    """Where the mailboxes that send are read; those of each structure, else ``mss.mailbox``."""
+
+    host: str = Field("", description="Empty: no mailbox is read.")
+    port: int = 143
+    implicit_tls: bool = Field(False, description="TLS from the first byte (993), where an operator offers only that.")
+    trust: Path | None = Field(None, description="That of mss if empty; so are certificate and key.")
+    certificate: Path | None = None
+    key: Path | None = None
+    auth: Literal["none", "external", "plain", "xoauth2"] = "external"
+    password: SecretStr = Field(SecretStr(""), description="PLAIN only.")
+    timeout_seconds: float = 30.0
+    poll_seconds: float = Field(60.0, gt=0, description="Longest time between two looks, IDLE or not.")
+    max_message_bytes: int = Field(25 * 1024 * 1024, description="A larger mail is left in the mailbox, and told.")
+    batch: int = Field(20, ge=1, le=200, description="Mails read in one round.")
+    processed_folder: str = "Traites"
+    rejected_folder: str = "Rejetes"
+    accept_rooted_uri: bool = Field(
+        False, description="Also take archives whose URIs begin at IHE_XDM, from peers known for it."
+    )
+    answer: Literal["acknowledged", "matched"] = Field(
+        "acknowledged",
+        description="When the sender is told that a document was processed: once the calling software says so, or as "
+        "soon as its patient is matched beyond doubt.",
+    )
+    answer_hours: float = Field(72.0, description="How long a notice is tried before it is given up.")
 
 
 class Settings(BaseSettings):
@@ -149,6 +191,7 @@ class Settings(BaseSettings):
     dmp: DmpSettings = DmpSettings()
     insi: InsiSettings = InsiSettings()
     mss: MssSettings = MssSettings()
+    imap: ImapSettings = ImapSettings()
     psc: PscSettings = PscSettings()
     directory: DirectorySettings = DirectorySettings()
     console_secret: SecretStr | None = None
@@ -156,7 +199,11 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _checked(self) -> Self:
         if self.environment == "production":
-            for name, value in (("dmp.base_url", self.dmp.base_url), ("insi.url", self.insi.url)):
+            for name, value in (
+                ("dmp.base_url", self.dmp.base_url),
+                ("insi.url", self.insi.url),
+                ("mss.white_list_url", self.mss.white_list_url),
+            ):
                 if value.startswith("http://"):
                     raise ValueError(f"{name} must be https in production")
             if self.allow_private_webhooks:
