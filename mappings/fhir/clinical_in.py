@@ -138,13 +138,11 @@ def _certainty(node: Node) -> str | None:
 
 
 def _clinical(node: Node) -> Code | None:
-    """The clinical status: the second coding when the sender's own stands beside the standard one."""
     value = node.raw("clinicalStatus")
     if value is None:
         return None
     place = f"{node.place}/clinicalStatus"
-    found = [c for i, x in enumerate(codings(value, place)) if (c := code(x, f"{place}/coding/{i}")) is not None]
-    return found[-1] if found else None
+    return next((c for i, x in enumerate(codings(value, place)) if (c := code(x, f"{place}/coding/{i}"))), None)
 
 
 def past(node: Node) -> bool:
@@ -349,7 +347,7 @@ def immunization(source: Source, node: Node) -> Immunization | None:
     if _not_a_fact(source, node, "not-done"):
         return None
     node.use("status", "patient", "encounter", "recorded", "primarySource", "performer", "location")
-    node.use("_occurrenceDateTime")
+    node.use("_occurrenceDateTime", "occurrenceString")
     product = node.extension("administered-product")
     target = source.resolve(product, "valueReference") if product is not None else None
     lot, expires = node.text("lotNumber"), moment(node, "expirationDate")

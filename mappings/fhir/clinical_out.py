@@ -17,7 +17,6 @@ from mappings.fhir.values_out import (
     Json,
     absent,
     code_concept,
-    coding,
     concept,
     date_time,
     extension,
@@ -31,6 +30,7 @@ __all__ = [
     "CLINICAL",
     "ENDED",
     "END_NOTE",
+    "NO_DATE",
     "SEVERITIES",
     "allergy",
     "condition",
@@ -61,6 +61,8 @@ CLINICAL: Final = {
 #: Statuses with which an end date goes (R4 con-4).
 ENDED: Final = frozenset({"inactive", "remission", "resolved"})
 END_NOTE: Final = "Date de fin : "
+#: occurrence[x] of an Immunization is 1..1: an unknown date is said in words.
+NO_DATE: Final = "Date inconnue"
 #: JDV_SeveriteObservation (SNOMED CT) as the three grades of R4; between two, the graver.
 SEVERITIES: Final = {
     "255604002": "mild",
@@ -115,17 +117,19 @@ def condition(out: BundleOut, place: str, value: Problem, *, past: bool) -> Json
     stated = value.clinical_status
     standard = stated is not None and stated.system == CONDITION_CLINICAL and stated.code in CLINICAL
     status = stated.code if stated is not None and standard else default_status(value, past=past)
-    clinical = {"system": uri_of(CONDITION_CLINICAL), "code": status}
+    clinical: Json = typed(uri_of(CONDITION_CLINICAL), status)
     if stated is not None and standard:
-        clinical = coding(stated)
-    codings = [clinical] if stated is None or standard else [clinical, coding(stated)]
+        clinical = code_concept(stated)
+    elif stated is not None:
+        # The binding is required: a status of another terminology is only said in words.
+        clinical["text"] = stated.display or stated.code
     tags = status_tag(value.act_status, "completed" if past else "active")
     if (status in ENDED) is not past:
         # The section of origin is kept where the status would tell the other one.
         tags.append({"system": uri_of(LOINC), "code": "11348-0" if past else "11450-4"})
     sent: Json = _tagged(tags)
     sent["identifier"] = [out.business_id(value.id, place)]
-    sent["clinicalStatus"] = {"coding": codings}
+    sent["clinicalStatus"] = clinical
     if value.certainty is not None:
         sent["verificationStatus"] = typed(uri_of(CERTAINTY), value.certainty)
     sent["category"] = [code_concept(value.category)]
@@ -297,7 +301,7 @@ def immunization(out: BundleOut, place: str, value: Immunization) -> Json:
     if value.given_at:
         sent["occurrenceDateTime"] = date_time(value.given_at)
     else:
-        sent["_occurrenceDateTime"] = absent()
+        sent["occurrenceString"] = NO_DATE
     if vaccine.lot_number:
         sent["lotNumber"] = vaccine.lot_number
     if vaccine.expires_on:

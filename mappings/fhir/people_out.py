@@ -59,11 +59,19 @@ PROFESSION: Final = "1.2.250.1.213.1.1.4.5"
 _DOCTOR: Final = re.compile(r"G15_([0-9]+)(?:/(SM[0-9]+))?\Z")
 
 
-def _contact(out: Json, addresses: tuple[Address, ...], telecoms: tuple[Telecom, ...]) -> None:
-    if written := [a for a in map(address, addresses) if a]:
+def _contact(out: Json, addresses: tuple[Address, ...], telecoms: tuple[Telecom, ...], *, at_home: bool = True) -> None:
+    places, calls = map(address, addresses), map(telecom, telecoms)
+    if not at_home:
+        # org-2, org-3: nothing of a structure is of use "home".
+        places, calls = map(_not_home, places), map(_not_home, calls)
+    if written := [a for a in places if a]:
         out["address"] = written
-    if telecoms:
-        out["telecom"] = [telecom(t) for t in telecoms]
+    if reached := list(calls):
+        out["telecom"] = reached
+
+
+def _not_home(value: Json) -> Json:
+    return {k: v for k, v in value.items() if k not in ("use", "extension")} if value.get("use") == "home" else value
 
 
 def _human_name(family: str | None, given: str | None, prefix: str | None, suffix: str | None) -> Json:
@@ -211,7 +219,7 @@ def organization(out: BundleOut, place: str, value: Organization) -> Json:
         sent["name"] = value.name
     elif value.id is None:
         sent["_name"] = absent()  # org-1 wants a name or an identifier
-    _contact(sent, value.addresses, value.telecoms)
+    _contact(sent, value.addresses, value.telecoms, at_home=False)
     return out.share(value, out.add("Organization", place, sent, "organization"))
 
 

@@ -10,7 +10,7 @@ from conformance.verdict import Text
 from mappings.document.base import Part
 from mappings.document.header import Authentication
 from mappings.document.medication import ATC, AfterEvent, Dosage, Medication, Posology, PosologyMode
-from mappings.document.people import IdentityStatus
+from mappings.document.people import IdentityStatus, Organization
 from mappings.document.prescription import MedicationLine, Substitution
 from mappings.document.summary import FamilyCondition, Problem
 from mappings.document.values import Address, Code, Period, Quantity, Telecom
@@ -152,6 +152,11 @@ def _past(where: Where) -> bool:
     return where.pointer.startswith("/history/")
 
 
+def _problem_status(value: Any, where: Where) -> Any:
+    """A status of another terminology than the required one is only said in words."""
+    return value if value is None else _clinical(where.parent, past=_past(where))
+
+
 def _problem_period(value: Any, where: Where) -> Any:
     """An end beside a status that says the problem goes on stays in a note (con-4)."""
     if value.end and _clinical(where.parent, past=_past(where)).code not in ENDED:
@@ -171,12 +176,8 @@ def _problem(value: Any, where: Where) -> Any:
     if value is None:
         return None
     status = _clinical(value, past=_past(where))
-    changes: dict[str, Any] = {}
-    stated = value.clinical_status
-    if stated is None or (stated.code in CLINICAL and stated.system == CONDITION_CLINICAL):
-        changes["clinical_status"] = (
-            status if status.display else status.model_copy(update={"display": CLINICAL[status.code]})
-        )
+    shown = status if status.display else status.model_copy(update={"display": CLINICAL[status.code]})
+    changes: dict[str, Any] = {"clinical_status": shown}
     if value.period.end and status.code not in ENDED:
         note = END_NOTE + date_time(value.period.end)
         changes["comment"] = f"{value.comment}\n{note}" if value.comment else note
@@ -253,6 +254,17 @@ def _telecom(value: Any) -> Any:
     return value if use == value.use else value.model_copy(update={"use": use})
 
 
+def _organization(value: Any) -> Any:
+    """Nothing of a structure is of use home (org-2, org-3)."""
+    places = tuple(
+        kept
+        for a in value.addresses
+        if (kept := a.model_copy(update={"use": None}) if a.use in ("H", "HP", "HV") else a) != Address()
+    )
+    calls = tuple(t.model_copy(update={"use": None}) if t.use == "H" else t for t in value.telecoms)
+    return value.model_copy(update={"addresses": places, "telecoms": calls})
+
+
 def _medication(value: Any) -> Any:
     changes: dict[str, Any] = {}
     atc = next((code for code in value.codes if code.system == ATC), None)
@@ -298,6 +310,19 @@ _UNSAID_TIMING = Text(
 )
 
 
+def _status_row(path: str, kinds: frozenset[str]) -> Row:
+    return Row(
+        path=f"{path}.clinical_status",
+        becomes=_problem_status,
+        fate=Fate.TEXT_ONLY,
+        reason=Text(
+            "FHIR n'admet ici que les statuts condition-clinical : celui-ci reste en texte.",
+            "FHIR admits only condition-clinical statuses here: this one stays in words.",
+        ),
+        kinds=kinds,
+    )
+
+
 def _period_row(path: str, kinds: frozenset[str]) -> Row:
     return Row(
         path=f"{path}.period",
@@ -340,6 +365,7 @@ def _other_rows(depth: int) -> tuple[Row, ...]:
         *("family.conditions.*", "vital_signs.signs.*", "vital_signs", "results.results.*", "results"),
     )
     return (
+        _status_row(f"{path}.problem", _OTHER),
         *plain,
         _period_row(f"{path}.problem", _OTHER),
         _disease_row(f"{path}.family", _OTHER),
@@ -456,6 +482,8 @@ TABLE: Final = Table(
             kinds=_DISPENSATION,
         ),
         # Summary
+        _status_row("problems.entries.*", _SUMMARY),
+        _status_row("history.entries.*", _SUMMARY),
         Row(path="problems.entries.*", becomes=_problem, kinds=_SUMMARY),
         Row(path="history.entries.*", becomes=_problem, kinds=_SUMMARY),
         _period_row("problems.entries.*", _SUMMARY),
@@ -476,6 +504,7 @@ TABLE: Final = Table(
         Form(cls=Code, becomes=_code),
         Form(cls=Quantity, becomes=_quantity),
         Form(cls=Telecom, becomes=_telecom),
+        Form(cls=Organization, becomes=_organization),
         Form(cls=Medication, becomes=_medication),
         Form(cls=Substitution, becomes=_substitution),
     ),

@@ -175,7 +175,7 @@ def _absence_entry(out: BundleOut, member: str, absence: Absence) -> Json:
         return out.add("MedicationStatement", place, taken | {"effectivePeriod": absent("not-applicable")})
     if member == "immunizations":
         given = {"status": "completed", "vaccineCode": said, "patient": out.patient}
-        return out.add("Immunization", place, given | {"_occurrenceDateTime": absent("not-applicable")})
+        return out.add("Immunization", place, given | {"occurrenceString": clinical_out.NO_DATE})
     device = out.add("Device", f"{place}/device", {"type": said, "patient": out.patient})
     return out.add("DeviceUseStatement", place, {"status": "completed", **subject, "device": device})
 
