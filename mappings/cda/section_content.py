@@ -5,6 +5,7 @@ What an entry holds beyond the hub model stays as words of the section, and the 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -132,8 +133,9 @@ class SectionContent:
 
     def rest(self, element: _Element, known: frozenset[str], label: str | None) -> None:
         """Account for the children of an entry that its reader does not take."""
-        for child in element.iterchildren("{*}*"):
-            if local(child) not in known:
+        tags = _tags(known)
+        for child in element.iterchildren(tag=etree.Element):
+            if child.tag not in tags and local(child) not in known:
                 self.unheld(child, label)
 
     def unheld(self, element: _Element, label: str | None, name: str | None = None) -> None:
@@ -234,6 +236,11 @@ class SectionContent:
             if tail := squeeze(child.tail):
                 out.append(tail)
         return out
+
+
+@functools.cache
+def _tags(names: frozenset[str]) -> frozenset[str]:
+    return frozenset(V3 + name for name in names)
 
 
 def _referred(element: _Element, anchors: set[str]) -> bool:

@@ -138,6 +138,7 @@ def test_many_generated_summaries_are_clean(ans_check: Check) -> None:
     assert _findings(ans_check, 2000) == {}
 
 
+@pytest.mark.timeout(180)
 def test_every_row_of_the_model_is_written() -> None:
     """Sections, entries with all their templates, statements of absence: each in some document."""
     seen: set[tuple[str, ...]] = set()
@@ -150,7 +151,10 @@ def test_every_row_of_the_model_is_written() -> None:
         codes.update(str(each) for each in find(root, "//@code"))
         texts.update(each.text or "" for each in find(root, "//h:text/h:paragraph"))
 
-    generated(120, use)
+    planned = documents.summary()
+    planned["procedures"]["entries"][0]["planned"] = True
+    use(documents.load(planned))
+    generated(100, use)
     missing = [oids for oids in ENTRIES if not any(set(oids) <= set(each) for each in seen)]
     assert missing == []
     plans = [*PLANS.values(), *WRAPPERS.values(), IPS_VIGILANCE]
