@@ -99,7 +99,7 @@ async def report(
             raise Invalid([BAD_EVENT.finding("/event", expected=", ".join((*_ALLOWED, "OPPOSED")))])
         event = Event(said.event)
     elif said.opposition is None:
-        raise Invalid([BAD_EVENT.finding("/opposition", expected="dmp, mss")])
+        raise Invalid([BAD_EVENT.finding("/opposition", expected="dmp, mss, mss_citizen")])
     by = f"client:{caller.client.id}"
     now = gateway.now()
 

@@ -168,7 +168,12 @@ class IdentityEventIn(Shape):
 
     event: str = Field(description="PROOF_HIGH_CHECKED, PROOF_LOW_CHECKED, SET_DOUTEUX, CLEAR_DOUTEUX, SET_HOMONYME...")
     proof: str | None = Field(None, description="Document shown: CN, PA, CS, AV... for a proof.")
-    opposition: str | None = Field(None, pattern="^(dmp|mss)$", description="With OPPOSED: what the patient refuses.")
+    opposition: str | None = Field(
+        None,
+        pattern="^(dmp|mss|mss_citizen)$",
+        description="With OPPOSED, what the patient refuses: the DMP, mail to professionals (mss), mail to themselves "
+        "(mss_citizen).",
+    )
 
 
 class WebhookIn(Shape):

@@ -1,7 +1,8 @@
-"""Taking a document to mailboxes: one message for professionals, another for the patient, kept before it leaves.
+"""Taking mail to its recipients: one message for professionals, another for the patient, kept before it leaves.
 
 Message-ID and ENVID are made once and kept; a connection lost after the final dot leaves the same mail to be sent again
-under the same Message-ID, which the receiver recognises (mss.md 10).
+under the same Message-ID, which the receiver recognises (mss.md 10). Each recipient has a state of its own: those our
+operator took charge of are never sent to again.
 """
 
 from __future__ import annotations
@@ -14,28 +15,28 @@ import orjson
 import structlog
 from sqlalchemy import Connection, Row, select
 
-from adapters.dmp.prepare import CONSULTATION
-from adapters.mss.addresses import Audience, PatientConsent, Visibility, check_recipients
-from adapters.mss.documents import read_document
-from adapters.mss.message import Draft, OutgoingMail, Sender, build_mail
+from adapters.mss.addresses import Audience
+from adapters.mss.client import SendResult
+from adapters.mss.message import OutgoingMail
 from adapters.mss.outcomes import Kind, Outcome
-from adapters.mss.package import Producer, SetInfo, build_package
 from adapters.mss.rules import MailRefused
-from conformance.verdict import Finding
-from gateway import __version__, identities
+from adapters.mss.tracking import RecipientState
+from conformance.verdict import Finding, Text
+from gateway import identities
 from gateway.context import Gateway
-from gateway.ids import new_oid
-from gateway.journey.courier import CourierBase, Load, Stop
-from gateway.journey.record import Cause, LostLease, cause_of, move
+from gateway.journey import mail_tally, recipients, threads
+from gateway.journey.cause import Cause, cause_of
+from gateway.journey.courier import CourierBase, Stop
+from gateway.journey.letter import Letter, load_letter, write_letter
+from gateway.journey.record import LostLease, move
 from gateway.journey.states import CauseCode, Delivery
 from gateway.neighbours import MssLine, Neighbours
 from gateway.services.rewrite import rewrite
 from gateway.store import blobs
+from gateway.store.mail_tables import mail_sent
 from gateway.store.tables import deliveries
-from mappings.xds import Author, Organization, Person
-from mappings.xds.vocabulary import PROFESSIONAL_AUTHORITY, STRUCTURE_AUTHORITY
 
-__all__ = ["MailCourier"]
+__all__ = ["MailCourier", "cause_from"]
 
 log = structlog.get_logger("passerelle.mss")
 
@@ -62,8 +63,16 @@ def cause_of_finding(finding: Finding) -> Cause:
     return Cause(code=finding.code, text=finding.rule.message, fix=finding.rule.fix, original_text=finding.found)
 
 
+#: Some recipients were refused by our operator, the others not.
+PARTLY = Cause(
+    code="MSS-OUT-PARTLY",
+    text=Text("Certains destinataires ont été refusés.", "Some recipients were refused."),
+    fix=Text("Voyez l'état de chaque destinataire.", "See the state of each recipient."),
+)
+
+
 class MailCourier(CourierBase):
-    """Sends documents by MSSanté."""
+    """Sends documents and messages by MSSanté."""
 
     destination = "mss"
 
@@ -76,145 +85,104 @@ class MailCourier(CourierBase):
     async def carry(self, delivery: Row[Any]) -> None:
         """Bring one claimed delivery as far as it goes now."""
         try:
-            load = await self.load(delivery)
-            line = self.neighbours.mss(load.tenant)
+            letter = await self.store.read(lambda c: load_letter(c, self.vault, delivery))
+            line = self.neighbours.mss(letter.tenant)
             if delivery.prepared is None:
-                mail = await self._prepare(load, line)
+                mail = await self._prepare(letter, line)
             else:
                 mail = _open_mail(await self.read_blob(delivery.tenant_id, delivery.prepared))
                 if delivery.state != str(Delivery.SENDING):
                     await self.finish(delivery, Delivery.SENDING, None, values={"next_attempt_at": self.clock()})
-            await self._send(load, line, mail)
+            await self._send(delivery, line, mail)
         except Stop:
             return
 
-    async def _prepare(self, load: Load, line: MssLine) -> OutgoingMail:
-        delivery = load.delivery
-        asked = orjson.loads(await self.read_blob(delivery.tenant_id, delivery.request))
-        citizen = any(r["kind"] == "citizen" for r in asked["recipients"])
-        identity = load.identity
-        if not identity.qualified and (citizen or not self.gateway.settings.mss.send_unqualified):
+    async def _prepare(self, letter: Letter, line: MssLine) -> OutgoingMail:
+        delivery, identity = letter.delivery, letter.identity
+        settings = self.gateway.settings
+        # Words alone carry nobody's number; a patient's own address is the number itself.
+        allowed = not letter.citizen and (not letter.documents or settings.mss.send_unqualified)
+        if identity is not None and not identity.qualified and not allowed:
             await self.hold(
                 delivery,
                 cause_of(CauseCode.IDENTITY_NOT_QUALIFIED),
                 identity=identity,
-                days=self.gateway.settings.hold_days,
+                days=settings.hold_days,
                 look_again=LOOK_AGAIN,
             )
             raise Stop
-        opposed = await self.store.read(lambda c: identities.opposed(c, identity.id, "mss"))
-        if opposed:
+        scope = "mss_citizen" if letter.citizen else "mss"
+        if identity is not None and await self.store.read(lambda c: identities.opposed(c, identity.id, scope)):
             await self.finish(delivery, Delivery.REFUSED, cause_of(CauseCode.PATIENT_OPPOSED))
             raise Stop
-        cda = await self._content(load)
-        pdf = await self._pdf(load, cda)
+        contents = [await self._content(letter, row) for row in letter.documents]
+        reply, thread = await self.store.read(lambda c: self._conversation(c, letter))
         try:
-            mail = await asyncio.to_thread(self._write, load, line, asked, cda, pdf)
+            mail = await asyncio.to_thread(
+                write_letter, letter, line, settings, contents, now=self.clock(), reply=reply
+            )
         except MailRefused as exc:
             await self.finish(delivery, Delivery.REFUSED, cause_of_finding(exc.findings[0]))
             raise Stop from exc
-        await self.store.write(lambda c: self._commit_mail(c, load, mail))
+        await self.store.write(lambda c: self._commit_mail(c, letter, line, mail, thread, reply))
         self.moment("after_prepare")
         return mail
 
-    async def _content(self, load: Load) -> bytes:
-        """The CDA to mail: with the INS when the identity is qualified, whatever it was when received."""
-        document = load.document
-        if document.cda_qualified or not load.identity.qualified:
-            return load.cda
-        model = await self.read_blob(document.tenant_id, document.model)
-        pdf = await self.read_blob(document.tenant_id, document.pdf) if document.pdf else None
-        patient = orjson.dumps(load.identity.patient.model_dump(mode="json", exclude_none=True))
-        return (await self.gateway.compute(rewrite, model, patient, pdf)).cda
+    def _conversation(self, connection: Connection, letter: Letter) -> tuple[threads.Reply, str | None]:
+        thread = letter.asked.get("thread")
+        if thread is None:
+            return threads.Reply(), None
+        answering = letter.asked.get("answering")
+        reply = threads.reply(connection, letter.tenant.id, thread, answering=answering, besides=letter.delivery.id)
+        return reply, thread
 
-    async def _pdf(self, load: Load, cda: bytes) -> bytes | None:
-        """The PDF beside the archive (ECO.2.1.1); a level-1 document embeds its own."""
-        document = load.document
-        if document.pdf:
-            return await self.read_blob(document.tenant_id, document.pdf)
-        from mappings.rendering.pdf import cda_pdf
+    async def _content(self, letter: Letter, document: Row[Any]) -> tuple[bytes, bytes | None]:
+        """The CDA to mail and the PDF beside it (ECO.2.1.1)."""
+        tenant, identity = document.tenant_id, letter.identity
+        pdf = await self.read_blob(tenant, document.pdf) if document.pdf else None
+        if document.cda_qualified or identity is None or not identity.qualified:
+            cda = await self.read_blob(tenant, document.cda)
+        else:
+            # With the INS when the identity is qualified, whatever it was when received.
+            model = await self.read_blob(tenant, document.model)
+            patient = orjson.dumps(identity.patient.model_dump(mode="json", exclude_none=True))
+            cda = (await self.gateway.compute(rewrite, model, patient, pdf)).cda
+        if pdf is None:
+            from mappings.rendering.pdf import cda_pdf
 
-        return await self.gateway.compute(cda_pdf, cda)
+            pdf = await self.gateway.compute(cda_pdf, cda)
+        return cda, pdf
 
-    def _write(self, load: Load, line: MssLine, asked: dict[str, Any], cda: bytes, pdf: bytes | None) -> OutgoingMail:
-        settings = self.gateway.settings
-        identity = load.identity
-        ins = identity.patient.ins if identity.qualified else None
-        hidden = set(load.document.visibility)
-        visibility = Visibility(
-            masked_to_professionals="MASQUE_PS" in hidden,
-            invisible_to_patient="INVISIBLE_PATIENT" in hidden,
-            invisible_to_guardians="INVISIBLE_REPRESENTANTS_LEGAUX" in hidden,
-        )
-        audience, recipients = check_recipients(
-            [r["address"] for r in asked["recipients"]],
-            patient=PatientConsent(
-                qualified=identity.qualified,
-                matricule=ins.value if ins else "",
-                authority=ins.authority if ins else "",
-            ),
-            white_list=line.white_list,
-            visibility=[visibility],
-            allow_unqualified=settings.mss.send_unqualified,
-            environment=settings.environment,
-        )
+    def _commit_mail(
+        self,
+        connection: Connection,
+        letter: Letter,
+        line: MssLine,
+        mail: OutgoingMail,
+        thread: str | None,
+        reply: threads.Reply,
+    ) -> None:
         now = self.clock()
-        document = read_document(cda, visibility=frozenset(hidden))
-        actor = load.document.actor
-        package = build_package(
-            [document],
-            SetInfo(
-                unique_id=new_oid(),
-                source_id=settings.dmp.source_id,
-                submission_time=now,
-                title=document.label,
-                author=Author(
-                    person=Person(
-                        id=str(actor["id"]),
-                        family=str(actor.get("family") or ""),
-                        given=str(actor.get("given") or ""),
-                        authority=PROFESSIONAL_AUTHORITY,
-                    ),
-                    institutions=(
-                        Organization(name=load.tenant.name, id=load.tenant.structure_id, authority=STRUCTURE_AUTHORITY),
-                    ),
-                ),
-                content_type=CONSULTATION,
-            ),
-            Producer(
-                institution=load.tenant.name,
-                institution_contact=line.mailbox,
-                product="Passerelle",
-                product_version=__version__,
-                vendor_contact=line.mailbox,
-            ),
-        )
-        left = load.delivery.id.lower().replace("_", "-")
-        domain = line.mailbox.rpartition("@")[2]
-        return build_mail(
-            Draft(
-                sender=Sender(address=line.mailbox, label=line.label),
-                recipients=recipients,
-                audience=audience,
-                message_id=f"<{left}@{domain}>",
-                envelope_id=left,
-                date=now,
-                product_reference=settings.mss.nil,
-                documents=(document,),
-                archive=package.data,
-                pdfs=(pdf,),
-                body=asked.get("body"),
-                reply_to=asked.get("reply_to"),
-                close_conversation=bool(asked.get("no_reply")) and audience is Audience.CITIZEN,
-            ),
-            max_bytes=settings.mss.max_message_bytes,
-        )
-
-    def _commit_mail(self, connection: Connection, load: Load, mail: OutgoingMail) -> None:
-        now = self.clock()
-        row = connection.execute(select(deliveries).where(deliveries.c.id == load.delivery.id)).one()
-        if row.fence != load.delivery.fence:
+        row = connection.execute(select(deliveries).where(deliveries.c.id == letter.delivery.id)).one()
+        if row.fence != letter.delivery.fence:
             raise LostLease(row.id)
+        identity = letter.identity.id if letter.identity else None
+        if thread is None:
+            thread = threads.begin(connection, row.tenant_id, str(letter.audience), identity, now)
+        else:
+            threads.touch(connection, thread, now, identity)
+        connection.execute(
+            mail_sent.insert().values(
+                delivery_id=row.id,
+                tenant_id=row.tenant_id,
+                mailbox=line.mailbox,
+                message_id=mail.message_id,
+                envelope_id=mail.envelope_id,
+                thread_id=thread,
+                references=list(reply.references),
+                prepared_at=now,
+            )
+        )
         address = blobs.put(connection, self.vault, row.tenant_id, _keep_mail(mail), now)
         move(
             connection,
@@ -223,53 +191,101 @@ class MailCourier(CourierBase):
             Delivery.SENDING,
             at=now,
             by=self.by,
-            fence=load.delivery.fence,
+            fence=letter.delivery.fence,
             values={"prepared": address, "next_attempt_at": now},
         )
 
-    async def _send(self, load: Load, line: MssLine, mail: OutgoingMail) -> None:
-        delivery = load.delivery
-        served = set((delivery.receipt or {}).get("served", []))
-        due = [address for index, address in enumerate(mail.recipients) if index not in served]
-        self.moment("before_send")
-        result = await line.client.send(mail, due)
-        self.moment("after_send")
-        served |= {
-            index
-            for index, address in enumerate(mail.recipients)
-            if (one := result.outcomes.get(address)) is not None and one.kind is Kind.ACCEPTED
-        }
-        worst = result.worst
-        self.heard(up=worst.code not in _DOWN)
-        log.info("mss.answered", delivery=delivery.id, outcome=str(worst.kind), code=worst.code, served=len(served))
+    async def _send(self, delivery: Row[Any], line: MssLine, mail: OutgoingMail) -> None:
+        rows = await self.store.read(lambda c: recipients.of_delivery(c, delivery.id))
+        due = {mail.recipients[row.rank]: row for row in rows if row.state == recipients.PENDING}
+        result, worst = None, None
+        if due:
+            self.moment("before_send")
+            result = await line.client.send(mail, list(due))
+            self.moment("after_send")
+            worst = result.worst
+            self.heard(up=worst.code not in _DOWN)
+            log.info("mss.answered", delivery=delivery.id, outcome=str(worst.kind), code=worst.code, due=len(due))
+        receipt = await self.store.write(lambda c: self._learn(c, delivery, line, mail, result, due))
+        if worst is not None and worst.kind not in (Kind.ACCEPTED, Kind.REFUSED):
+            to = Delivery.UNCERTAIN if worst.kind is Kind.UNCERTAIN else Delivery.RETRYING
+            wait = 300.0 if worst.kind is Kind.OPERATOR else float(worst.retry_after or 0)
+            longest = self.gateway.settings.mss.max_wait_seconds
+            await self.try_later(delivery, to, cause_from(worst), retry_after=min(wait, longest))
+            return
+        attempts = {"attempts": delivery.attempts + 1}
+        if receipt["served"]:
+            self.moment("before_ack")
+            partly = PARTLY if receipt["refused"] else None
+            await self.finish(delivery, Delivery.ACKNOWLEDGED, partly, receipt=receipt, values=attempts)
+            return
+        refusal = cause_from(worst) if worst is not None else _known_refusal(rows)
+        await self.finish(delivery, Delivery.REFUSED, refusal, receipt=receipt, values=attempts)
+
+    def _learn(
+        self,
+        connection: Connection,
+        delivery: Row[Any],
+        line: MssLine,
+        mail: OutgoingMail,
+        result: SendResult | None,
+        due: dict[str, Row[Any]],
+    ) -> dict[str, Any]:
+        """Write what our operator said of each recipient; the receipt as it now stands."""
+        fence = connection.execute(select(deliveries.c.fence).where(deliveries.c.id == delivery.id)).scalar_one()
+        if fence != delivery.fence:
+            raise LostLease(delivery.id)
+        for address, row in due.items():
+            outcome = result.outcomes[address] if result is not None else None
+            if outcome is None:
+                continue
+            if outcome.kind is Kind.ACCEPTED:
+                self._change(connection, row, RecipientState.SUBMITTED, None)
+            elif outcome.kind is Kind.REFUSED:
+                self._change(connection, row, RecipientState.FAILED, cause_from(outcome))
+        rows = recipients.of_delivery(connection, delivery.id)
+        before = delivery.receipt or {}
+        refused = sorted({*before.get("refused", []), *self._refused(rows, due, result)})
+        served = [row.rank for row in rows if row.state != recipients.PENDING and row.rank not in refused]
+        if served and not any(row.state == recipients.PENDING for row in rows):
+            for row in rows:
+                if row.rank in refused:
+                    # Refused while others were served: a recipient that failed, in a message that left.
+                    mail_tally.recipient(connection, self.vault, delivery, row, "failed", row.code, row.updated_at)
         receipt = {
             "reference": mail.message_id,
-            "served": sorted(served),
-            "recipientClass": "citizen" if mail.audience is Audience.CITIZEN else "ps",
-            "dsn": result.dsn_requested,
+            "served": served,
+            "refused": refused,
+            "dsn": result.dsn_requested if result is not None else bool(before.get("dsn")),
+            "selfAddressed": line.mailbox.lower() in (a.lower() for a in mail.recipients),
         }
-        attempts = {"attempts": delivery.attempts + 1}
-        if worst.kind is Kind.ACCEPTED:
-            self.moment("before_ack")
-            await self.finish(delivery, Delivery.ACKNOWLEDGED, None, receipt=receipt, values=attempts)
-            return
-        cause = cause_from(worst)
-        if worst.kind is Kind.REFUSED:
-            await self.finish(delivery, Delivery.REFUSED, cause, receipt=receipt, values=attempts)
-            return
-        await self._remember_served(delivery, receipt)
-        to = Delivery.UNCERTAIN if worst.kind is Kind.UNCERTAIN else Delivery.RETRYING
-        wait = 300.0 if worst.kind is Kind.OPERATOR else float(worst.retry_after or 0)
-        await self.try_later(delivery, to, cause, retry_after=min(wait, self.gateway.settings.mss.max_wait_seconds))
-
-    async def _remember_served(self, delivery: Row[Any], receipt: dict[str, Any]) -> None:
-        await self.store.write(
-            lambda c: c.execute(
-                deliveries.update()
-                .where(deliveries.c.id == delivery.id, deliveries.c.fence == delivery.fence)
-                .values(receipt=receipt)
-            )
+        connection.execute(
+            deliveries.update()
+            .where(deliveries.c.id == delivery.id, deliveries.c.fence == delivery.fence)
+            .values(receipt=receipt)
         )
+        return receipt
+
+    def _change(self, connection: Connection, row: Row[Any], to: RecipientState, cause: Cause | None) -> None:
+        recipients.change(connection, self.vault, row, str(to), at=self.clock(), by=self.by, cause=cause, count=False)
+
+    @staticmethod
+    def _refused(rows: list[Row[Any]], due: dict[str, Row[Any]], result: SendResult | None) -> list[int]:
+        if result is None:
+            return []
+        return [due[a].rank for a, outcome in result.outcomes.items() if outcome.kind is Kind.REFUSED]
+
+
+def _known_refusal(rows: list[Row[Any]]) -> Cause:
+    """The refusal of recipients that an earlier attempt already learnt."""
+    row = next(row for row in rows if row.code)
+    return Cause(
+        code=row.code,
+        text=Text(row.cause_fr, row.cause_en),
+        fix=PARTLY.fix,
+        original_code=row.original_code,
+        original_text=row.original_text,
+    )
 
 
 def _keep_mail(mail: OutgoingMail) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, exists, func, or_, select, update
 
 from conformance.identity.status import Attribute, Event, IdentityState, Status, StatusError, transition
 from conformance.verdict import Text
@@ -14,6 +14,7 @@ from gateway import identities
 from gateway.identities import Identity
 from gateway.journey.record import Cause, cause_of, move
 from gateway.journey.states import CauseCode, Delivery
+from gateway.store.mail_tables import mail_recipients, messages
 from gateway.store.tables import deliveries, documents
 from gateway.vault import Vault
 from mappings.document.people import IdentityStatus, Ins, Patient, Sex
@@ -123,10 +124,7 @@ def release(connection: Connection, vault: Vault, identity: Identity, *, now: da
     if not identity.qualified:
         return 0
     rows = connection.execute(
-        select(deliveries)
-        .join(documents, documents.c.id == deliveries.c.document_id)
-        .where(documents.c.identity_id == identity.id, deliveries.c.state == str(Delivery.HELD))
-        .order_by(deliveries.c.rank)
+        select(deliveries).where(_about(identity), deliveries.c.state == str(Delivery.HELD)).order_by(deliveries.c.rank)
     ).all()
     for row in rows:
         move(
@@ -144,27 +142,37 @@ def release(connection: Connection, vault: Vault, identity: Identity, *, now: da
 
 def look_again(connection: Connection, identity: Identity, now: datetime) -> None:
     """Have held deliveries of an identity looked at now (an INSi search may succeed after what just changed)."""
-    ids = select(documents.c.id).where(documents.c.identity_id == identity.id)
     connection.execute(
-        update(deliveries)
-        .where(deliveries.c.state == str(Delivery.HELD), deliveries.c.document_id.in_(ids))
-        .values(next_attempt_at=now)
+        update(deliveries).where(deliveries.c.state == str(Delivery.HELD), _about(identity)).values(next_attempt_at=now)
+    )
+
+
+def _about(identity: Identity) -> ColumnElement[bool]:
+    """What selects the deliveries of a patient: of their documents, and of the messages about them."""
+    return or_(
+        deliveries.c.document_id.in_(select(documents.c.id).where(documents.c.identity_id == identity.id)),
+        deliveries.c.message_id.in_(select(messages.c.id).where(messages.c.identity_id == identity.id)),
     )
 
 
 def refuse_for_opposition(
     connection: Connection, vault: Vault, identity: Identity, scope: str, *, now: datetime, by: str
 ) -> int:
-    """End the deliveries that an opposition forbids and that have not left yet; how many were."""
-    rows = connection.execute(
-        select(deliveries)
-        .join(documents, documents.c.id == deliveries.c.document_id)
-        .where(
-            documents.c.identity_id == identity.id,
-            deliveries.c.destination == scope,
-            deliveries.c.state.in_([str(Delivery.HELD), str(Delivery.QUEUED)]),
+    """End the deliveries that an opposition forbids and that have not left yet; how many were.
+
+    ``scope`` is ``dmp``, ``mss`` (mail to professionals) or ``mss_citizen`` (mail to the patient).
+    """
+    query = select(deliveries).where(
+        _about(identity),
+        deliveries.c.destination == scope.removesuffix("_citizen"),
+        deliveries.c.state.in_([str(Delivery.HELD), str(Delivery.QUEUED)]),
+    )
+    if scope != "dmp":
+        to_patient = exists().where(
+            mail_recipients.c.delivery_id == deliveries.c.id, mail_recipients.c["class"] == "citizen"
         )
-    ).all()
+        query = query.where(to_patient if scope == "mss_citizen" else ~to_patient)
+    rows = connection.execute(query).all()
     cause: Cause = cause_of(CauseCode.PATIENT_OPPOSED)
     for row in rows:
         move(connection, vault, row, Delivery.REFUSED, at=now, by=by, cause=cause)
