@@ -201,7 +201,7 @@ def read_document(body: bytes, form: Form, options: IntakeOptions) -> tuple[Any,
             try:
                 reading = fhir.read(value)
             except fhir.FhirError as exc:
-                raise IntakeRefused([exc.finding]) from exc
+                raise IntakeRefused(list(exc.findings)) from exc
             return reading.document, reading.loss, list(reading.findings)
         from mappings import cda
 
