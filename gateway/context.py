@@ -15,6 +15,7 @@ from gateway.gate import Gate
 from gateway.journey.clock import Clock, utc_now
 from gateway.journey.worker import Worker
 from gateway.pulse import Pulse
+from gateway.services.mail_sessions import MailSessions
 from gateway.settings import Settings
 from gateway.store.engine import Store
 from gateway.store.signals import Signals
@@ -64,6 +65,8 @@ class Gateway:
     backlog: int | None = None
     #: Called at named moments of a document's way, so that a test may end the process there; a service passes none.
     moment: Callable[[str], None] = nothing
+    #: Pro Santé Connect sessions that open mailboxes.
+    mail_sessions: MailSessions = field(default_factory=MailSessions)
     health: dict[str, Any] = field(default_factory=dict)
 
     def now(self) -> datetime:

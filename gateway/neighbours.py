@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import uuid
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +13,19 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gateway import __version__
 from gateway.journey.clock import Clock
-from gateway.settings import Settings
+from gateway.services.mail_sessions import MailSessions
+from gateway.settings import ImapSettings, MssSettings, Settings
 from gateway.tenants import Tenant
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from adapters.dmp.client import DmpClient
     from adapters.insi.client import InsiClient
     from adapters.mss.client import MssClient
+    from adapters.mss.imap import ImapMailbox
     from gateway.services.evidence import Recorder
+    from gateway.services.white_list import WhiteListKeeper
 
 __all__ = ["DmpLine", "MssLine", "Neighbours", "NotConfigured"]
 
@@ -46,14 +52,27 @@ class MssLine:
     client: MssClient
     mailbox: str
     label: str
-    white_list: frozenset[str]
+    white_list: Container[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Trust:
+    trust: Path
 
 
 class Neighbours:
     """Clients of the national services, made on first use and kept."""
 
-    def __init__(self, settings: Settings, clock: Clock, recorder: Recorder | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        recorder: Recorder | None = None,
+        sessions: MailSessions | None = None,
+    ) -> None:
         self._settings = settings
+        self._sessions = sessions or MailSessions()
+        self._white_list: WhiteListKeeper | None = None
         self._clock = clock
         self._recorder = recorder if settings.dmp.keep_exchanges else None
         self._dmp: dict[str, DmpLine] = {}
@@ -89,6 +108,58 @@ class Neighbours:
         if line is None:
             line = self._mss[tenant.id] = self._open_mss(tenant)
         return line
+
+    @property
+    def white_list(self) -> WhiteListKeeper:
+        """The white list in force, one for all structures."""
+        if self._white_list is None:
+            from gateway.services.white_list import WhiteListKeeper
+
+            self._white_list = WhiteListKeeper(self._settings)
+        return self._white_list
+
+    def mailbox_of(self, tenant: Tenant) -> str:
+        """The address of a tenant's mailbox; empty when it has none."""
+        return str(tenant.references.get("mailbox") or self._settings.mss.mailbox)
+
+    def imap(self, tenant: Tenant, executor: Executor | None = None) -> ImapMailbox:
+        """A connection of its own to the tenant's mailbox, to be closed by whoever asked; :class:`NotConfigured`.
+
+        ``executor`` runs its blocking dialogue.
+        """
+        from adapters.mss.client import AuthMode
+        from adapters.mss.imap import ImapAccount, ImapMailbox
+
+        imap = self._settings.imap
+        if not imap.host:
+            raise NotConfigured("imap.host")
+        mailbox = self.mailbox_of(tenant)
+        if not mailbox:
+            raise NotConfigured("mss.mailbox")
+        account = ImapAccount(
+            host=imap.host,
+            port=imap.port,
+            mailbox=mailbox,
+            ssl_context=self._mail_context(tenant, imap),
+            auth=AuthMode(imap.auth),
+            password=imap.password.get_secret_value(),
+            implicit_tls=imap.implicit_tls,
+            timeout=imap.timeout_seconds,
+            max_bytes=imap.max_message_bytes,
+        )
+        token = self._sessions.source(mailbox) if imap.auth == "xoauth2" else None
+        return ImapMailbox(account, token=token, executor=executor)
+
+    def _mail_context(self, tenant: Tenant, group: MssSettings | ImapSettings) -> ssl.SSLContext:
+        """TLS towards the operator: with the structure's certificate, or without one where a token opens the box."""
+        from security.tls import client_ssl_context
+
+        mss = self._settings.mss
+        certificate, key = group.certificate or mss.certificate, group.key or mss.key
+        trust = self._path(tenant, "mssTrust", group.trust or mss.trust, "mss.trust")
+        if group.auth == "xoauth2" and certificate is None and "mssCertificate" not in tenant.references:
+            return client_ssl_context(None, trust)
+        return self._context(tenant, "mss", _Trust(trust), certificate, key)
 
     def _path(self, tenant: Tenant, reference: str, default: Path | None, setting: str) -> Path:
         """A file by reference: the tenant's own, else the installation's."""
@@ -183,21 +254,22 @@ class Neighbours:
         mss = self._settings.mss
         if not mss.smtp_host:
             raise NotConfigured("mss.smtp_host")
-        mailbox = str(tenant.references.get("mailbox") or mss.mailbox)
+        mailbox = self.mailbox_of(tenant)
         if not mailbox:
             raise NotConfigured("mss.mailbox")
         account = MssAccount(
             host=mss.smtp_host,
             port=mss.smtp_port,
             mailbox=mailbox,
-            ssl_context=self._context(tenant, "mss", mss, mss.certificate, mss.key),
+            ssl_context=self._mail_context(tenant, mss),
             auth=AuthMode(mss.auth),
+            password=mss.password.get_secret_value(),
             timeout=mss.timeout_seconds,
             max_connections=mss.concurrency,
         )
         return MssLine(
-            client=MssClient(account),
+            client=MssClient(account, token=self._sessions.source(mailbox) if mss.auth == "xoauth2" else None),
             mailbox=mailbox,
             label=str(tenant.references.get("mailboxLabel") or tenant.name),
-            white_list=frozenset(domain.lower() for domain in mss.white_list),
+            white_list=self.white_list,
         )

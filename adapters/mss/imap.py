@@ -11,9 +11,11 @@ import contextlib
 import imaplib
 import re
 import select
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -99,13 +101,16 @@ class Mailbox(Protocol):
 class ImapMailbox:
     """A mailbox on a real server. One connection, opened again when it is lost."""
 
-    def __init__(self, account: ImapAccount, *, token: TokenSource | None = None) -> None:
+    def __init__(
+        self, account: ImapAccount, *, token: TokenSource | None = None, executor: Executor | None = None
+    ) -> None:
         if account.auth is AuthMode.XOAUTH2 and token is None:
             raise ValueError("XOAUTH2 needs a source of access tokens")
         if account.ssl_context.verify_mode is not ssl.CERT_REQUIRED or not account.ssl_context.check_hostname:
             raise ValueError("the TLS context must verify the server's certificate and name")
         self.account = account
         self._token = token
+        self._executor = executor  # where the blocking dialogue runs; the loop's own by default
         self._imap: imaplib.IMAP4 | None = None
         self._uid_validity = 0
         self._folders: set[str] = set()
@@ -138,24 +143,35 @@ class ImapMailbox:
         async with self._lock:
             imap, self._imap = self._imap, None
             if imap is not None:
-                await asyncio.to_thread(_logout, imap)
+                await self._thread(lambda: _logout(imap))
+
+    def abort(self) -> None:
+        """Hang up at once; whatever is under way in a thread ends with :class:`ImapFailed`."""
+        imap = self._imap
+        if imap is not None:
+            with contextlib.suppress(OSError):
+                imap.sock.shutdown(socket.SHUT_RDWR)
 
     # In the thread
+
+    async def _thread(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
     async def _with(self, work: Callable[[imaplib.IMAP4], _T]) -> _T:
         async with self._lock:
             if self._imap is None:
                 token = await self._token() if self._token is not None else ""
                 try:
-                    self._imap = await asyncio.to_thread(self._open, token)
+                    self._imap = await self._thread(lambda: self._open(token))
                 except ImapFailed as refused:
                     if self._token is None or refused.outcome.code != "MSS-OUT-TOKEN":
                         raise
                     # One fresh token, never a password (ECO.1.2.7).
-                    self._imap = await asyncio.to_thread(self._open, await self._token())
+                    again = await self._token()
+                    self._imap = await self._thread(lambda: self._open(again))
             imap = self._imap
             try:
-                return await asyncio.to_thread(_guarded, Phase.DATA, lambda: work(imap))
+                return await self._thread(lambda: _guarded(Phase.DATA, lambda: work(imap)))
             except BaseException:
                 # Half a dialogue: the next answer would be misread.
                 self._imap = None

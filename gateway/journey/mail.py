@@ -15,10 +15,11 @@ import orjson
 import structlog
 from sqlalchemy import Connection, Row, select
 
+from adapters.mss import outcomes
 from adapters.mss.addresses import Audience
 from adapters.mss.client import SendResult
 from adapters.mss.message import OutgoingMail
-from adapters.mss.outcomes import Kind, Outcome
+from adapters.mss.outcomes import Kind, Outcome, Phase
 from adapters.mss.rules import MailRefused
 from adapters.mss.tracking import RecipientState
 from conformance.verdict import Finding, Text
@@ -31,6 +32,7 @@ from gateway.journey.letter import Letter, load_letter, write_letter
 from gateway.journey.record import LostLease, move
 from gateway.journey.states import CauseCode, Delivery
 from gateway.neighbours import MssLine, Neighbours
+from gateway.services.mail_sessions import NoMailSession
 from gateway.services.rewrite import rewrite
 from gateway.store import blobs
 from gateway.store.mail_tables import mail_sent
@@ -201,7 +203,11 @@ class MailCourier(CourierBase):
         result, worst = None, None
         if due:
             self.moment("before_send")
-            result = await line.client.send(mail, list(due))
+            try:
+                result = await line.client.send(mail, list(due))
+            except NoMailSession:
+                # As a refused token: nothing left, and a professional must log in.
+                result = SendResult(outcomes=dict.fromkeys(due, outcomes.local("token", phase=Phase.AUTH)))
             self.moment("after_send")
             worst = result.worst
             self.heard(up=worst.code not in _DOWN)
