@@ -66,6 +66,7 @@ class Request:
     to_dmp: bool = True
     recipients: tuple[dict[str, Any], ...] = ()  #: {"address", "kind"}
     options: dict[str, Any] = field(default_factory=dict)
+    test_case: str | None = None  #: homologation test the exchanges are kept under
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +176,7 @@ def accept(
             by=by,
             held=not identity.qualified,
             hold_days=hold_days,
+            test_case=request.test_case,
         )
         tally_submission(connection, vault, document, delivery, now)
     professional = [r for r in request.recipients if r.get("kind") != "citizen"]
@@ -218,6 +220,7 @@ def queue(
     document: str | None = None,
     message: str | None = None,
     request: dict[str, Any] | None = None,
+    test_case: str | None = None,
 ) -> Row[Any]:
     """Keep one delivery, of a document or of a message, with its recipients and its first row of history."""
     cause = cause_of(CauseCode.IDENTITY_NOT_QUALIFIED) if held else None
@@ -244,6 +247,7 @@ def queue(
             # A held delivery is looked at at once too: the INSi may complete the identity by itself.
             next_attempt_at=now,
             expires_at=now + timedelta(days=hold_days) if held else None,
+            test_case=test_case,
             created_at=now,
             updated_at=now,
         )
