@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-import hmac
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -13,64 +11,23 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy import Connection, select, tuple_
 
-from gateway import tenants
-from gateway.api.access import Caller, Language, gateway_of, needs, read_body
+from gateway.api.access import Caller, Language, gateway_of, needs
 from gateway.api.examples import DOCUMENT_BODY, RECEIPT_EXAMPLE
 from gateway.api.receipts import document_of, receipt
 from gateway.api.shapes import DocumentPage, ProblemOut, Receipt
+from gateway.api.taking import Coming, announced, read_sent, take
 from gateway.context import Gateway
-from gateway.ids import new_oid
-from gateway.journey.accept import Accepted, accept, replay
-from gateway.journey.accept import Request as Submission
+from gateway.journey.accept import Accepted
 from gateway.journey.record import cause_of, move
 from gateway.journey.states import CauseCode, Delivery, IllegalMove
-from gateway.problems import Conflict, Forbidden, Invalid, NotFound, Unreadable, rule
-from gateway.services.envelope import Sent, media_type, open_body, open_multipart
-from gateway.services.intake import Intake, IntakeOptions, IntakeRefused, convert, describe_actor
+from gateway.problems import Conflict, Invalid, NotFound, rule
 from gateway.store import blobs
-from gateway.store.engine import ACCEPT
 from gateway.store.tables import deliveries, documents
-from gateway.tenants import Tenant
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/v1/documents", tags=["documents"])
 
-NO_KEY = rule(
-    "API-IDEM-001",
-    "Il faut une clé d'idempotence, ou un document qui porte son identifiant unique.",
-    "An idempotency key is needed, or a document that brings its unique identifier.",
-    "Envoyez l'en-tête Idempotency-Key avec une valeur propre à ce document.",
-    "Send the header Idempotency-Key with a value of this document's own.",
-)
-BAD_KEY = rule(
-    "API-IDEM-004",
-    "La clé d'idempotence n'a pas la forme attendue.",
-    "The idempotency key does not have the expected form.",
-    "Donnez de 1 à 200 caractères visibles.",
-    "Give 1 to 200 visible characters.",
-)
-IN_PROGRESS = rule(
-    "API-IDEM-005",
-    "Une requête avec cette clé est en cours.",
-    "A request with this key is in progress.",
-    "Recommencez après le délai indiqué.",
-    "Try again after the delay given.",
-)
-WRONG_ACTOR = rule(
-    "API-ACTOR-001",
-    "L'acteur n'est pas couvert par votre habilitation.",
-    "The actor is not covered by your grant.",
-    "L'acteur doit exercer pour la structure du compte et figurer dans l'habilitation de votre logiciel.",
-    "The actor must practise for the account's structure and be in your software's grant.",
-)
-NO_ACTOR = rule(
-    "API-ACTOR-002",
-    "Aucun professionnel n'est désigné comme acteur.",
-    "No professional is named as actor.",
-    "Donnez un auteur professionnel avec sa structure, ou le membre actor.",
-    "Give a professional author with a structure, or the member actor.",
-)
 UNKNOWN = rule(
     "API-DOC-001",
     "Ce document n'existe pas pour vous.",
@@ -124,52 +81,6 @@ def _out(value: Any, status: int = 200, headers: dict[str, str] | None = None) -
     return JSONResponse(value.model_dump(mode="json", by_alias=True, exclude_none=True), status, headers)
 
 
-async def _sent(request: Request, limit: int) -> tuple[Sent, bytes]:
-    """The document of a request, and the bytes that tell one request's content from another's."""
-    content_type = request.headers.get("content-type", "")
-    if media_type(content_type) == "multipart/form-data":
-        # The parser spools to memory here: the body was bounded before it began.
-        body = await read_body(request, limit)
-        parts = await _parts(body, content_type)
-        metadata, file, file_type = parts
-        sent = open_multipart(metadata, file, file_type, limit)
-        return sent, (metadata or b"") + b"\0" + (file or b"")
-    body = await read_body(request, limit)
-    return open_body(body, content_type, limit), body
-
-
-async def _parts(body: bytes, content_type: str) -> tuple[bytes | None, bytes | None, str]:
-    from python_multipart.exceptions import MultipartParseError
-    from starlette.datastructures import Headers, UploadFile
-    from starlette.formparsers import MultiPartException, MultiPartParser
-
-    async def stream() -> Any:
-        yield body
-
-    parser = MultiPartParser(
-        Headers({"content-type": content_type}), stream(), max_files=2, max_fields=4, max_part_size=len(body) + 1
-    )
-    # Nothing of a document is spooled to a temporary file.
-    parser.spool_max_size = len(body) + 1
-    try:
-        form = await parser.parse()
-    except (MultiPartException, MultipartParseError, KeyError, ValueError):
-        from gateway.services.intake import UNREADABLE
-
-        raise Unreadable([UNREADABLE.finding("", found="multipart", expected="multipart/form-data")]) from None
-    out: dict[str, tuple[bytes, str]] = {}
-    for name in ("metadata", "file"):
-        value = form.get(name)
-        if isinstance(value, UploadFile):
-            out[name] = (await value.read(), value.content_type or "")
-        elif isinstance(value, str):
-            out[name] = (value.encode(), "application/json" if name == "metadata" else "text/plain")
-    await form.close()
-    metadata = out.get("metadata", (None, ""))[0]
-    file, file_type = out.get("file", (None, ""))
-    return metadata, file, file_type
-
-
 @router.post(
     "",
     status_code=202,
@@ -185,6 +96,9 @@ async def send(
     idempotency_key: Annotated[str | None, Header(description="One value a document, kept by the sender.")] = None,
     passerelle_tenant: Annotated[str | None, Header(description="Structure acted for, when several.")] = None,
     passerelle_actor: Annotated[str | None, Header(description="PS_IdNat of the actor, when not the author.")] = None,
+    passerelle_test_case: Annotated[
+        str | None, Header(max_length=80, description="Homologation test the exchanges are kept under.")
+    ] = None,
 ) -> Response:
     """Take a document in charge: read, converted to CDA and FHIR, checked, kept; then delivered in the background.
 
@@ -194,86 +108,23 @@ async def send(
     """
     gateway = gateway_of(request)
     tenant = caller.acting_for(passerelle_tenant)
-    if idempotency_key is not None and not (1 <= len(idempotency_key) <= 200 and idempotency_key.isprintable()):
-        raise Invalid([BAD_KEY.finding("Idempotency-Key")])
     # Refused before the body is read when too much is under way already.
-    with gateway.gate.enter(_announced(request)):
-        done = await _take(request, gateway, caller, tenant, idempotency_key, passerelle_actor)
-    gateway.moment("after_commit")
-    gateway.wake()
-    return await _receipt(gateway, done, caller, language)
-
-
-def _announced(request: Request) -> int:
-    """How large the body says it is; a guess when it does not say."""
-    declared = request.headers.get("content-length", "")
-    return int(declared) if declared.isdigit() and len(declared) < 12 else 256 * 1024
-
-
-async def _take(
-    request: Request,
-    gateway: Gateway,
-    caller: Caller,
-    tenant: Tenant,
-    idempotency_key: str | None,
-    passerelle_actor: str | None,
-) -> Accepted:
-    """Read, convert, check and keep one document, once a key."""
-    sent, content = await _sent(request, gateway.settings.max_body_bytes)
-    mac = hmac.new(gateway.vault.key(tenant.id, "body"), content, hashlib.sha256).hexdigest()
-
-    under_way = request.app.state.under_way
-    ticket = (caller.client.id, idempotency_key)
-    if idempotency_key is not None:
-        if ticket in under_way:
-            raise Conflict([IN_PROGRESS.finding("Idempotency-Key")], slug="in-progress", headers={"Retry-After": "1"})
-        under_way.add(ticket)
-    try:
-        if idempotency_key is not None:
-            key = idempotency_key
-            earlier = await gateway.store.read(lambda c: replay(c, caller.client.id, key, mac))
-            if earlier is not None:
-                return earlier
-        intake = await _convert(gateway, sent)
-        if idempotency_key is None and not intake.brought_id:
-            raise Invalid([NO_KEY.finding("Idempotency-Key")])
-        _check_scope(caller, intake)
-        actor = _actor(sent, intake, passerelle_actor)
-        allowed = await gateway.store.read(
-            lambda c: tenants.may_act(c, caller.client.id, tenant, str(actor["id"]), actor["structure"])
+    with gateway.gate.enter(announced(request)):
+        sent, content = await read_sent(request, gateway)
+        coming = Coming(
+            sent=sent,
+            content=content,
+            key=idempotency_key,
+            actor=passerelle_actor,
+            test_case=passerelle_test_case,
         )
-        if not allowed:
-            raise Forbidden([WRONG_ACTOR.finding("/actor")], slug="actor-not-granted")
-        mail = sent.envelope.deliver_to.mss
-        submission = Submission(
-            tenant=tenant.id,
-            client=caller.client.id,
-            actor=actor,
-            intake=intake,
-            body_mac=mac,
-            idempotency_key=idempotency_key,
-            to_dmp=sent.envelope.deliver_to.dmp,
-            recipients=tuple(r.model_dump(mode="json") for r in mail.recipients) if mail else (),
-            options=mail.model_dump(mode="json", exclude={"recipients"}, exclude_none=True) if mail else {},
-        )
-        return await gateway.store.write(
-            lambda c: accept(
-                c,
-                gateway.vault,
-                submission,
-                now=gateway.now(),
-                hold_days=gateway.settings.hold_days,
-                max_pending=gateway.settings.max_pending,
-                mail_unqualified=gateway.settings.mss.send_unqualified,
-                pending=gateway.backlog,
-            ),
-            ACCEPT,
-        )
-    finally:
-        under_way.discard(ticket)
+        done = await take(request, gateway, caller, tenant, coming)
+    return await taken(gateway, done, caller, language)
 
 
-async def _receipt(gateway: Gateway, done: Accepted, caller: Caller, language: str) -> Response:
+async def taken(gateway: Gateway, done: Accepted, caller: Caller, language: str) -> Response:
+    """The receipt of a document taken in charge."""
+
     def load(connection: Connection) -> Receipt:
         row = document_of(connection, done.document_id, caller.tenant_ids)
         if row is None:
@@ -284,38 +135,6 @@ async def _receipt(gateway: Gateway, done: Accepted, caller: Caller, language: s
     if done.replayed:
         headers["Idempotent-Replayed"] = "true"
     return _out(await gateway.store.read(load), 202, headers)
-
-
-async def _convert(gateway: Gateway, sent: Sent) -> Intake:
-    settings = gateway.settings
-    options = IntakeOptions(
-        environment=settings.environment,
-        allow_loss=sent.envelope.allow_loss,
-        fresh_oid=new_oid(),
-        now=gateway.now().isoformat(timespec="seconds"),
-        max_document_bytes=settings.dmp.max_document_bytes,
-    )
-    try:
-        return await gateway.compute(convert, sent.body, sent.form, options)
-    except IntakeRefused as exc:
-        raise (Unreadable if exc.unreadable else Invalid)(exc.findings) from None
-
-
-def _check_scope(caller: Caller, intake: Intake) -> None:
-    """A pharmacy's scope sends dispensations and nothing else."""
-    if "documents:write" not in caller.scopes and intake.kind != "dispensation":
-        from gateway.api.access import NO_SCOPE
-
-        raise Forbidden([NO_SCOPE.finding("Authorization", expected="documents:write")], slug="insufficient-scope")
-
-
-def _actor(sent: Sent, intake: Intake, header: str | None) -> dict[str, Any]:
-    if sent.envelope.actor is not None:
-        return describe_actor(sent.envelope.actor)
-    for author in intake.authors:
-        if header is None or author["id"] == header:
-            return author
-    raise Invalid([NO_ACTOR.finding("/actor" if header is None else "Passerelle-Actor")])
 
 
 @router.get("", response_model=DocumentPage, summary="List documents", responses=READ_PROBLEMS)
