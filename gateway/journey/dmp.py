@@ -319,4 +319,3 @@ class DmpCourier(CourierBase):
             values={"attempts": load.delivery.attempts + 1},
         )
         self.moment("after_ack")
-
