@@ -13,7 +13,19 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import __version__
-from gateway.api import apcv, documents, errors, feeds, health, identities, identity_questions, metrics, oauth, webhooks
+from gateway.api import (
+    apcv,
+    checks,
+    documents,
+    errors,
+    feeds,
+    health,
+    identities,
+    identity_questions,
+    metrics,
+    oauth,
+    webhooks,
+)
 from gateway.context import Gateway
 from gateway.ids import new_id
 from gateway.journey.clock import utc_now
@@ -109,7 +121,7 @@ def create_app(
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     errors.install(app)
-    for module in (oauth, documents, identities, apcv, identity_questions, feeds, webhooks, health, metrics):
+    for module in (oauth, documents, identities, apcv, identity_questions, feeds, checks, webhooks, health, metrics):
         app.include_router(module.router)
     app.add_middleware(RequestFrame)
     return app

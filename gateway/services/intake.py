@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from conformance.verdict import Finding, Rule, Severity, Text, Verdict
 from gateway.problems import rule
 from gateway.services.faults import findings_of
+from gateway.services.feed_facts import facts_of
 from mappings import document as hub
 from mappings.document.people import Professional
 from mappings.loss import LossReport
@@ -115,6 +116,7 @@ class Intake:
     authors: tuple[dict[str, Any], ...]
     loss: dict[str, Any]
     warnings: tuple[Finding, ...] = field(default=())
+    facts: dict[str, Any] = field(default_factory=dict)  #: see :mod:`gateway.services.feed_facts`
 
 
 def convert(body: bytes, form: Form, options: IntakeOptions) -> Intake:
@@ -157,10 +159,11 @@ def convert(body: bytes, form: Form, options: IntakeOptions) -> Intake:
     import orjson
 
     main = document.acts[0]
+    model = document.model_dump_json(exclude_none=True).encode()
     return Intake(
         form=form,
         kind=document.kind,
-        model=document.model_dump_json(exclude_none=True).encode(),
+        model=model,
         cda=data,
         cda_qualified=qualified,
         fhir=orjson.dumps(bundle.bundle),
@@ -177,6 +180,7 @@ def convert(body: bytes, form: Form, options: IntakeOptions) -> Intake:
         authors=tuple(describe_actor(a.professional) for a in document.authors if a.professional),
         loss=loss.as_json(),
         warnings=tuple(f for f in findings if f.severity is not Severity.ERROR),
+        facts=facts_of(document, model),
     )
 
 
