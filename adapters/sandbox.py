@@ -120,6 +120,8 @@ class Sandbox:
             "PASSERELLE_DIRECTORY__API_KEY": API_KEY,
             "PASSERELLE_MSS__SMTP_HOST": "127.0.0.1",
             "PASSERELLE_MSS__SMTP_PORT": str(self.mss.smtp_port),
+            "PASSERELLE_IMAP__HOST": "127.0.0.1",
+            "PASSERELLE_IMAP__PORT": str(self.mss.imap_port),
             "PASSERELLE_MSS__TRUST": str(pki.trust),
             "PASSERELLE_MSS__CERTIFICATE": str(pki.mss.cert_path),
             "PASSERELLE_MSS__KEY": str(pki.mss.key_path),

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
+from socket import gethostname
 from typing import Any
 
 import structlog
@@ -106,7 +109,7 @@ def retry_policy(settings: Settings) -> RetryPolicy:
     )
 
 
-async def start_gateway(gateway: Gateway, *, workers: bool) -> None:
+async def start_gateway(gateway: Gateway, *, workers: bool, mail_only: bool = False) -> None:
     """Start what runs beside the interface: signals between nodes, measures, the warm pool and, if asked, workers."""
     gateway.signals = Signals(gateway.store)
     gateway.pulse = Pulse()
@@ -115,7 +118,7 @@ async def start_gateway(gateway: Gateway, *, workers: bool) -> None:
     # Accepting does not wait for it: the first documents queue behind the warming of the pool.
     gateway.health["chores"].append(asyncio.create_task(_warm(gateway), name="warm-up"))
     if workers:
-        await start_workers(gateway)
+        await start_workers(gateway, mail_only=mail_only)
 
 
 async def _warm(gateway: Gateway) -> None:
@@ -141,11 +144,12 @@ async def _count_backlog(gateway: Gateway) -> None:
         await asyncio.sleep(_COUNT_EVERY)
 
 
-async def start_workers(gateway: Gateway) -> None:
-    """Start the lanes, the sealer and the webhook caller in the running event loop."""
+async def start_workers(gateway: Gateway, *, mail_only: bool = False) -> None:
+    """Start the lanes, the sealer, the reader of mailboxes and the webhook caller in the running event loop."""
     from gateway.journey.dmp import DmpCourier
     from gateway.journey.hooks import HookCaller
     from gateway.journey.mail import MailCourier
+    from gateway.journey.mailbox import MailReceiver
     from gateway.journey.qualify import Qualifier
     from gateway.neighbours import Neighbours
     from gateway.services.evidence import Recorder
@@ -155,9 +159,10 @@ async def start_workers(gateway: Gateway) -> None:
         # One process writes to a SQLite file: whatever held a lease before this one started is dead.
         await gateway.store.write(release_all)
     policy = retry_policy(settings)
-    neighbours = Neighbours(settings, gateway.clock, Recorder(gateway.store, gateway.vault, gateway.clock))
+    recorder = Recorder(gateway.store, gateway.vault, gateway.clock)
+    neighbours = Neighbours(settings, gateway.clock, recorder, gateway.mail_sessions)
     couriers: list[Courier] = []
-    if settings.dmp.base_url:
+    if settings.dmp.base_url and not mail_only:
         qualifier = Qualifier(settings, neighbours)
         couriers.append(DmpCourier(gateway, neighbours, qualifier, **_options(gateway, settings.dmp)))
     if settings.mss.smtp_host:
@@ -169,7 +174,12 @@ async def start_workers(gateway: Gateway) -> None:
         policy=policy,
         allow_private=settings.allow_private_webhooks,
     )
+    chores: list[tuple[float, Callable[[], Awaitable[None]]]] = [(settings.poll_seconds, hooks.run)]
     gateway.health["closers"] = [neighbours.close, hooks.close]
+    if settings.mss.smtp_host or settings.imap.host:
+        receiver = MailReceiver(gateway, neighbours, owner=f"{gethostname()[:40]}:{os.getpid()}:{token_hex(4)}")
+        chores += receiver.chores()
+        gateway.health["closers"].insert(0, receiver.close)
     gateway.worker = Worker(
         gateway.store,
         gateway.vault,
@@ -178,7 +188,7 @@ async def start_workers(gateway: Gateway) -> None:
         poll=settings.poll_seconds,
         seal_every=settings.seal_seconds,
         clock=gateway.clock,
-        chores=[(settings.poll_seconds, hooks.run)],
+        chores=chores,
     )
     await gateway.worker.start()
     if gateway.signals is not None:
