@@ -222,7 +222,7 @@ async def _whole(request: Request, caller: Caller, document_id: str, language: s
         row = document_of(connection, document_id, caller.tenant_ids)
         if row is None:
             raise NotFound([UNKNOWN.finding("")])
-        return receipt(connection, row, language, whole=True)
+        return receipt(connection, row, language, whole=True, vault=gateway.vault)
 
     return _out(await gateway.store.read(load))
 

@@ -8,10 +8,12 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, select
 
-from gateway.api.shapes import DeliveryOut, Fault, HistoryRow, Outcome, Receipt, words
+from gateway.api.shapes import DeliveryOut, Fault, HistoryRow, Outcome, Receipt, RecipientOut, words
+from gateway.services.mail_view import recipient_history, recipients_by_delivery, threads_by_delivery
 from gateway.store.tables import deliveries, documents, history
+from gateway.vault import Vault
 
-__all__ = ["local", "receipt"]
+__all__ = ["delivered", "document_of", "local", "receipt", "told"]
 
 PARIS = ZoneInfo("Europe/Paris")
 
@@ -49,10 +51,61 @@ def _delivery(row: Row[Any], language: str) -> DeliveryOut:
     )
 
 
-def receipt(connection: Connection, document: Row[Any], language: str, *, whole: bool = False) -> Receipt:
-    """The receipt of a document; with ``whole`` its history too."""
-    rows = connection.execute(
-        select(deliveries).where(deliveries.c.document_id == document.id).order_by(deliveries.c.rank)
+def delivered(
+    connection: Connection, rows: list[Row[Any]], language: str, vault: Vault | None = None
+) -> list[DeliveryOut]:
+    """Deliveries as a caller reads them; with ``vault`` the recipients of mail too."""
+    out = [_delivery(row, language) for row in rows]
+    mails = [row.id for row in rows if row.destination == "mss"]
+    if vault is None or not mails:
+        return out
+    states = recipients_by_delivery(connection, vault, mails)
+    threads = threads_by_delivery(connection, mails)
+    for one in out:
+        one.thread = threads.get(one.id)
+        if one.id in states:
+            one.recipient_states = [
+                RecipientOut.model_validate(
+                    said | {"at": local(said["at"]), "cause": words(said["cause"], language) or None}
+                )
+                for said in states[one.id]
+            ]
+    return out
+
+
+def told(connection: Connection, rows: list[Row[Any]], mails: list[str], language: str) -> list[HistoryRow]:
+    """Rows of history as a caller reads them, with the changes of the recipients of mail in their place."""
+
+    def row_of(row: Any, subject: str, number: str) -> HistoryRow:
+        return HistoryRow(
+            at=local(row.at),
+            subject=subject,
+            id=number,
+            from_=row.from_state,
+            to=row.to_state,
+            code=row.code,
+            cause=row.cause_en if language == "en" else row.cause_fr,
+            by=row.by,
+        )
+
+    def own(row: Row[Any]) -> HistoryRow:
+        if row.delivery_id:
+            return row_of(row, "delivery", row.delivery_id)
+        return row_of(row, "document" if row.document_id else "message", row.document_id or row.message_id)
+
+    both = [(row.at, own(row)) for row in rows]
+    both += [(row.at, row_of(row, "recipient", row.recipient_id)) for row in recipient_history(connection, mails)]
+    return [shown for _, shown in sorted(both, key=lambda pair: pair[0])]
+
+
+def receipt(
+    connection: Connection, document: Row[Any], language: str, *, whole: bool = False, vault: Vault | None = None
+) -> Receipt:
+    """The receipt of a document; with ``whole`` its history too, with ``vault`` the recipients of its mails."""
+    rows = list(
+        connection.execute(
+            select(deliveries).where(deliveries.c.document_id == document.id).order_by(deliveries.c.rank)
+        )
     )
     base = f"/v1/documents/{document.id}"
     out = Receipt(
@@ -61,7 +114,7 @@ def receipt(connection: Connection, document: Row[Any], language: str, *, whole:
         kind=document.kind,
         unique_id=document.unique_id,
         received_at=document.received_at.astimezone(PARIS).replace(microsecond=0),
-        deliveries=[_delivery(row, language) for row in rows],
+        deliveries=delivered(connection, rows, language, vault),
         loss={key: document.loss[key] for key in ("carried", "textOnly", "lost")},
         warnings=[Fault.model_validate(pair["en" if language == "en" else "fr"]) for pair in document.warnings],
         links={
@@ -73,21 +126,9 @@ def receipt(connection: Connection, document: Row[Any], language: str, *, whole:
         },
     )
     if whole:
-        out.history = [
-            HistoryRow(
-                at=local(row.at),
-                subject="delivery" if row.delivery_id else "document",
-                id=row.delivery_id or row.document_id,
-                from_=row.from_state,
-                to=row.to_state,
-                code=row.code,
-                cause=row.cause_en if language == "en" else row.cause_fr,
-                by=row.by,
-            )
-            for row in connection.execute(
-                select(history).where(history.c.document_id == document.id).order_by(history.c.id)
-            )
-        ]
+        changes = connection.execute(select(history).where(history.c.document_id == document.id).order_by(history.c.id))
+        mails = [row.id for row in rows if row.destination == "mss"]
+        out.history = told(connection, list(changes), mails, language)
     return out
 
 

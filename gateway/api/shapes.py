@@ -21,6 +21,7 @@ __all__ = [
     "PendingIdentity",
     "ProblemOut",
     "Receipt",
+    "RecipientOut",
     "TokenOut",
     "WebhookIn",
     "WebhookOut",
@@ -68,6 +69,20 @@ class Outcome(Shape):
     fix: str
 
 
+class RecipientOut(Shape):
+    """What became of a mail at one recipient."""
+
+    id: str
+    address: str = Field(description="MSSanté address; of a citizen, the domain only.")
+    class_: str = Field(alias="class", description="ps, bal_org, bal_app or citizen.")
+    state: str = Field(description="pending, submitted, delivered, read, failed or unknown.")
+    at: datetime | None = None
+    code: str | None = None
+    original_code: str | None = None
+    original_text: str | None = None
+    cause: str | None = None
+
+
 class DeliveryOut(Shape):
     """A delivery of a document to one destination."""
 
@@ -79,6 +94,8 @@ class DeliveryOut(Shape):
     cause: str | None = None
     fix: str | None = None
     recipients: int | None = None
+    recipient_states: list[RecipientOut] | None = Field(None, description="Of mail: each recipient.")
+    thread: str | None = Field(None, description="Of mail that left: its conversation.")
     attempts: int = 0
     next_attempt_at: datetime | None = None
     expires_at: datetime | None = None
@@ -90,7 +107,7 @@ class HistoryRow(Shape):
     """One change of state."""
 
     at: datetime
-    subject: str = Field(description="document or delivery.")
+    subject: str = Field(description="document, message, delivery or recipient.")
     id: str
     from_: str | None = Field(None, alias="from")
     to: str
@@ -200,6 +217,13 @@ class TokenOut(BaseModel):
     token_type: str = "bearer"  # noqa: S105 - the name of the scheme
     expires_in: int
     scope: str
+
+
+class TokenError(BaseModel):
+    """Why no access token is given (RFC 6749 5.2)."""
+
+    error: str
+    error_description: str
 
 
 def words(pair: dict[str, Any] | None, language: str) -> str:
