@@ -19,6 +19,9 @@ def add(
     name: Annotated[str, typer.Option(help="Name of the structure.")],
     finess: Annotated[str | None, typer.Option(help="Legal FINESS, 9 characters.")] = None,
     siret: Annotated[str | None, typer.Option(help="SIRET, 14 digits, when there is no FINESS.")] = None,
+    legal_finess: Annotated[
+        str | None, typer.Option(help="FINESS of the legal entity, when --finess is that of a site.")
+    ] = None,
     sector: Annotated[str, typer.Option(help="Activity sector, TRE_R02: SA07, SA33...")] = "SA07",
     mailbox: Annotated[str | None, typer.Option(help="MSSanté mailbox that sends for the structure.")] = None,
     certificate: Annotated[Path | None, typer.Option(help="TLS certificate (PEM or PKCS#12), by reference.")] = None,
@@ -46,6 +49,9 @@ def add(
         references["mailbox"] = mailbox
     try:
         structure = tenants.structure_number(finess, siret)
+        if legal_finess:
+            # Some schemes count by legal entity (SUN-ES, IFAQ), whatever the site.
+            references["legalFiness"] = tenants.structure_number(legal_finess, None)[1:]
         with open_store() as store:
             made = store.write_now(
                 lambda c: tenants.add_tenant(

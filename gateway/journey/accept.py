@@ -18,7 +18,7 @@ from gateway.ids import new_id
 from gateway.journey import recipients
 from gateway.journey.record import cause_of, note
 from gateway.journey.states import ENDED, CauseCode, Delivery
-from gateway.journey.tally import tally_submission
+from gateway.journey.tally import kept_facts, tally_submission
 from gateway.problems import Busy, Conflict, rule
 from gateway.services.intake import Intake
 from gateway.store import blobs
@@ -67,6 +67,7 @@ class Request:
     recipients: tuple[dict[str, Any], ...] = ()  #: {"address", "kind"}
     options: dict[str, Any] = field(default_factory=dict)
     test_case: str | None = None  #: homologation test the exchanges are kept under
+    counting: dict[str, Any] = field(default_factory=dict)  #: what the caller says for the count (envelope)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +155,15 @@ def accept(
             loss=intake.loss,
             warnings=[{"fr": f.as_json("fr"), "en": f.as_json("en")} for f in intake.warnings],
             visibility=list(intake.visibility),
+            tally=kept_facts(
+                connection,
+                vault,
+                request.tenant,
+                client=request.client,
+                actor=request.actor,
+                facts=intake.facts,
+                counting=request.counting,
+            ),
             acted_at=moment_key(intake.acted_at),
             received_at=now,
             updated_at=now,

@@ -5,6 +5,8 @@ Entries carry codes, keyed hashes and instants only: never a trait, an address o
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from datetime import datetime
 from typing import Any
 
@@ -16,13 +18,15 @@ from gateway.feeds.ledger import record
 from gateway.feeds.subjects import commitment
 from gateway.identities import Identity
 from gateway.journey.states import Delivery
-from gateway.store.tables import deliveries, documents, tenants
+from gateway.services.feed_facts import rpps
+from gateway.store.tables import clients, deliveries, documents, tenants
 from gateway.vault import Vault
 
 __all__ = [
     "actor_fields",
     "common",
     "identity_fields",
+    "kept_facts",
     "patient_commitment",
     "structure_fields",
     "tally",
@@ -51,37 +55,85 @@ def common(connection: Connection, vault: Vault, document: Row[Any], now: dateti
         "recorded_at": now,
         "occurred_at": document.acted_at,
         "submitted_at": document.received_at,
-        "software_id": "passerelle",
-        "software_version": __version__,
+        "software_id": document.client_id,
         **actor_fields(document.actor),
         **structure_fields(connection, document.tenant_id),
         **identity_fields(connection, vault, identities.load(connection, vault, document.identity_id)),
         "lineage_ref": lineage_ref(set_id=document.set_id, unique_id=document.unique_id),
         "version_no": document.version_number,
         "unique_id_hash": opaque_hash("unique-id", document.unique_id),
-        "content_digest": document.model,
         "doc_type": document.type_code,
         "doc_type_system": document.type_system,
-        "doc_format": "structured" if document.kind != "report" else "pdf",
+        **_told(document.tally or {}),
     }
+
+
+def kept_facts(
+    connection: Connection,
+    vault: Vault,
+    tenant: str,
+    *,
+    client: str,
+    actor: dict[str, Any],
+    facts: dict[str, Any],
+    counting: dict[str, Any],
+) -> dict[str, Any]:
+    """What every entry about a document will say beside its codes, fixed once when it is taken in charge.
+
+    ``facts`` come from the document (:mod:`gateway.services.feed_facts`), ``counting`` from the calling software.
+    Nothing plain is kept: the digest is keyed, the visit is a commitment.
+    """
+    if not facts:
+        return {}
+    out: dict[str, Any] = {
+        "content_digest": hmac.new(vault.key(tenant, "content"), facts["digest"].encode(), hashlib.sha256).hexdigest(),
+        "care_mode": counting.get("care_mode") or facts["care_mode"],
+        "care_place": facts["care_place"],
+        "doc_format": facts["doc_format"],
+        "ald_listed": counting.get("ald_listed"),
+        "software_version": counting.get("software_version"),
+    }
+    told = counting.get("encounter")
+    reference = f"{told['root']}|{told.get('extension') or ''}" if told else facts["encounter"]
+    if reference:
+        key = vault.key(tenant, "subjects")
+        out["encounter_commit"] = commitment(connection, tenant, "encounter", reference, key=key)
+    own = rpps(str(actor.get("id") or ""))
+    substituted = rpps(counting.get("substituted"))
+    if substituted and substituted != own:
+        out |= {"actor_role": "substitute", "on_behalf_of_rpps": substituted}
+    elif facts["legal_author"] and facts["legal_author"] != own:
+        # One document of several authors is its legal author's; whoever sends it acts for them (incentives, 5.2).
+        out |= {"actor_role": "delegate", "on_behalf_of_rpps": facts["legal_author"]}
+    credited = {own, out.get("on_behalf_of_rpps")}
+    out["co_authors_rpps"] = [one for one in facts["authors"] if one not in credited]
+    terms = connection.execute(select(clients.c.terms).where(clients.c.id == client)).scalar_one_or_none() or {}
+    out["segur_ref"] = terms.get("segurRef")
+    return {name: value for name, value in out.items() if value not in (None, [])}
+
+
+def _told(kept: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()}
 
 
 def actor_fields(actor: dict[str, Any]) -> dict[str, Any]:
     """Who is credited: the RPPS and the profession of an actor (:func:`gateway.services.intake.describe_actor`)."""
-    person = str(actor.get("id") or "")
     specialty = (actor.get("specialty") or {}).get("code", "")
     return {
-        # PS_IdNat of a person known nationally is 8 and the RPPS.
-        "actor_rpps": person[1:] if len(person) == 12 and person.startswith("8") else person or None,
+        "actor_rpps": rpps(str(actor.get("id") or "")),
         "actor_profession": specialty.removeprefix("G15_").split("/")[0] or None,
         "actor_role": "professional",
     }
 
 
 def structure_fields(connection: Connection, tenant: str) -> dict[str, Any]:
-    """The FINESS or the SIRET of a tenant's structure."""
-    structure = connection.execute(select(tenants.c.structure_id).where(tenants.c.id == tenant)).scalar_one_or_none()
+    """The FINESS or the SIRET of a tenant's structure, and the legal FINESS it states (``legalFiness``)."""
+    row = connection.execute(
+        select(tenants.c.structure_id, tenants.c.references).where(tenants.c.id == tenant)
+    ).one_or_none()
+    structure = row.structure_id if row else None
     return {
+        "legal_finess": (row.references or {}).get("legalFiness") if row else None,
         "structure_finess": structure[1:] if structure and structure.startswith("1") and len(structure) == 10 else None,
         "siret": structure[1:] if structure and structure.startswith("3") and len(structure) == 15 else None,
     }
@@ -118,9 +170,6 @@ def tally_identity(
 ) -> None:
     """Enter a use of an identity service: an INSi answer (``ins.check``) or an app reading (``apcv.use``)."""
     patient = identity.patient
-    structure = connection.execute(
-        select(tenants.c.structure_id).where(tenants.c.id == identity.tenant)
-    ).scalar_one_or_none()
     record(
         connection,
         identity.tenant,
@@ -132,10 +181,7 @@ def tally_identity(
             occurred_at=now,
             accepted_at=now,
             actor_rpps=actor_rpps,
-            structure_finess=structure[1:]
-            if structure and structure.startswith("1") and len(structure) == 10
-            else None,
-            siret=structure[1:] if structure and structure.startswith("3") and len(structure) == 15 else None,
+            **structure_fields(connection, identity.tenant),
             software_id="passerelle",
             software_version=__version__,
             patient_commit=patient_commitment(connection, vault, identity),

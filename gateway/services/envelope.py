@@ -15,11 +15,11 @@ from gateway.problems import Invalid, Unreadable, Unsupported, rule
 from gateway.services.faults import findings_of
 from gateway.services.intake import UNREADABLE, Form
 from mappings.document.base import Part
-from mappings.document.people import Professional
+from mappings.document.people import Identifier, Professional
 from security import json as hard_json
 from security.errors import UnsafeInput
 
-__all__ = ["DeliverTo", "Envelope", "Sent", "open_body"]
+__all__ = ["Counting", "DeliverTo", "Envelope", "Sent", "open_body"]
 
 WRONG_TYPE = rule(
     "API-TYPE-001",
@@ -69,6 +69,22 @@ class DeliverTo(Part):
     mss: Mail | None = None
 
 
+class Counting(Part):
+    """What counting needs and no document says: told by the calling software, never guessed."""
+
+    ald_listed: bool | None = Field(None, description="The patient is in the list of long-term illnesses (ALD) held.")
+    care_mode: str | None = Field(
+        None,
+        pattern="^(presentiel|teleconsultation|telesoin|tele_expertise)$",
+        description="How the act was done; from the encounter when absent.",
+    )
+    encounter: Identifier | None = Field(None, description="Visit or stay; that of the document when absent.")
+    substituted: str | None = Field(
+        None, pattern="^[0-9A-Z]{8,14}$", description="PS_IdNat of the doctor whom the actor stands in for."
+    )
+    software_version: str | None = Field(None, max_length=40, description="Version of the calling software.")
+
+
 class Envelope(Part):
     """What is said beside a document."""
 
@@ -77,6 +93,7 @@ class Envelope(Part):
     actor: Professional | None = Field(None, description="Who acts; the document's author when absent.")
     deliver_to: DeliverTo = DeliverTo()
     allow_loss: bool = Field(False, description="Accept that a clinical part be lost in conversion.")
+    counting: Counting = Counting()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,6 +64,8 @@ clients = Table(
     Column("name", String(200), nullable=False),
     Column("jwks", Json, nullable=False),
     Column("scopes", Json, nullable=False),
+    Column("role", String(16)),  # what it may see of the feeds: gateway.services.feed_roles
+    Column("terms", Json, nullable=False, server_default="{}"),  # accreditation, purpose, legal basis, software
     Column("created_at", Instant, nullable=False),
     Column("disabled_at", Instant),
 )
@@ -159,6 +161,7 @@ documents = Table(
     Column("loss", Json, nullable=False),
     Column("warnings", Json, nullable=False),
     Column("visibility", Json, nullable=False),
+    Column("tally", Json),  # what the ledger says of it beside its codes, keyed or committed: gateway.journey.tally
     Column("acted_at", Instant, nullable=False),
     Column("received_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
