@@ -207,6 +207,7 @@ async def submission_of(gateway: Gateway, caller: Caller, tenant: Tenant, coming
         recipients=tuple(r.model_dump(mode="json") for r in mail.recipients) if mail else (),
         options=mail.model_dump(mode="json", exclude={"recipients"}, exclude_none=True) if mail else {},
         test_case=coming.test_case,
+        counting=sent.envelope.counting.model_dump(mode="json", exclude_none=True, by_alias=False),
     )
 
 
