@@ -122,7 +122,6 @@ def notes(node: Node) -> str | None:
     said = []
     for item in node.nodes("note"):
         text = item.text("text")
-        item.use("time", "authorString", "authorReference")
         if text is not None:
             said.append(text)
     return "\n".join(said) or None
@@ -159,7 +158,7 @@ def past(node: Node) -> bool:
 def condition(source: Source, node: Node) -> Problem:
     """A Condition."""
     over = past(node)
-    node.use("subject", "encounter", "recordedDate", "recorder", "asserter")
+    node.use("subject", "encounter")
     category = None
     for i, item in enumerate(node.nodes("category")):
         item.use("text", "coding")
@@ -209,7 +208,7 @@ def _severity(node: Node) -> Code | None:
 
 def allergy(source: Source, node: Node) -> Allergy:
     """An AllergyIntolerance."""
-    node.use("patient", "encounter", "recordedDate", "recorder", "asserter", "lastOccurrence")
+    node.use("patient", "encounter")
     exact = node.extension("allergy-type")
     kind = first_code(exact, "valueCodeableConcept") if exact is not None else None
     categories = node.texts("category")
@@ -229,7 +228,7 @@ def allergy(source: Source, node: Node) -> Allergy:
         grade = _severity(item)
         if what is None:
             severity = severity or grade
-            item.use("onset", "description")
+            item.use("onset")
             continue
         onset = moment(item, "onset")
         reactions.append(Reaction(concept=what, onset=onset, severity=grade))
@@ -260,7 +259,7 @@ def allergy(source: Source, node: Node) -> Allergy:
 def procedure(source: Source, node: Node, known: dict[int, UUID]) -> Procedure:
     """A Procedure, or a ServiceRequest for an act only planned."""
     planned = node.kind == "ServiceRequest"
-    node.use("subject", "encounter", "performer", "recorder", "asserter", "requester", "authoredOn", "category")
+    node.use("subject", "encounter")
     status, _ = node.text("status"), node.text("intent")
     if planned:
         performed = moment(node, "occurrenceDateTime")
@@ -291,7 +290,7 @@ def procedure(source: Source, node: Node, known: dict[int, UUID]) -> Procedure:
 
 def family(source: Source, node: Node) -> FamilyMember:
     """A FamilyMemberHistory."""
-    node.use("patient", "status", "date", "identifier", "name", "sex")
+    node.use("patient", "status")
     found = []
     for item in node.nodes("condition"):
         item.use("id")
@@ -319,7 +318,7 @@ def treatment(source: Source, node: Node, known: dict[int, UUID], day: str | Non
     """A MedicationStatement (or a MedicationRequest); None when not taken."""
     if _not_a_fact(source, node, "not-taken", "intended", "cancelled", "draft"):
         return None
-    node.use("status", "intent", "subject", "context", "encounter", "dateAsserted", "informationSource", "category")
+    node.use("status", "intent", "subject", "context", "encounter")
     medication = medication_of(source, node)
     request = node.kind == "MedicationRequest"
     key, rendered = ("dosageInstruction", "rendered-request") if request else ("dosage", "rendered-statement")
@@ -346,7 +345,7 @@ def immunization(source: Source, node: Node) -> Immunization | None:
     """An Immunization; None when not given."""
     if _not_a_fact(source, node, "not-done"):
         return None
-    node.use("status", "patient", "encounter", "recorded", "primarySource", "performer", "location")
+    node.use("status", "patient", "encounter")
     node.use("_occurrenceDateTime", "occurrenceString")
     product = node.extension("administered-product")
     target = source.resolve(product, "valueReference") if product is not None else None
@@ -394,13 +393,13 @@ def immunization(source: Source, node: Node) -> Immunization | None:
 
 def used_device(source: Source, node: Node) -> UsedDevice:
     """A DeviceUseStatement."""
-    node.use("status", "subject", "recordedOn", "source")
+    node.use("status", "subject")
     target = source.resolve(node, "device", required=True)
     when = period(node, "timingPeriod")
     start = moment(node, "timingDateTime")
     what: Any = None
     if target is not None:
-        target.use("patient", "identifier", "status", "deviceName")
+        target.use("patient", "status")
         what = concept(source.log, target, "type")
     source.log.carried(node.place, "DeviceUseStatement")
     return source.attempt(

@@ -121,6 +121,7 @@ def read_header(source: Source) -> Header:
     composition = _composition(source)
     people = People(source)
     header = Header(composition, _patient(source, composition), people)
+    source.same_patient(header.patient_node)
     members = header.members
     place = composition.place
     gather = source.gather
@@ -180,7 +181,7 @@ def _identity(source: Source, header: Header) -> None:
     stamp = moment(source.root, "timestamp")
     if when and len(when) < 16 and stamp and stamp.startswith(when):
         when = stamp  # a date alone has no offset: the instant of the Bundle is more precise and agrees
-    members["created_at"] = when
+    members["created_at"] = source.date = when
     composition.use("status", "category")
     header.tags = composition.tags()
     meta = composition.value.get("meta")
@@ -215,6 +216,7 @@ def _authors(source: Source, header: Header) -> tuple[Author, ...]:
                 "Ajoutez son PractitionerRole.",
                 "Add its PractitionerRole.",
             )
+        source.authors.add(id(node))
         if node.kind == "Device":
             authors.append(Author(device=people.device(node), time=when))
         elif node.kind in ("PractitionerRole", "Practitioner"):
@@ -351,7 +353,7 @@ def _participants(source: Source, header: Header) -> list[Participant]:
 def _consent(node: Node) -> Consent | None:
     key = next((k for k in map(identifier, node.nodes("identifier")) if k is not None), None)
     kinds = node.nodes("category")
-    node.use("status", "scope", "patient", "policyRule", "dateTime", "policy")
+    node.use("status", "scope", "patient", "policyRule")
     for kind in kinds:
         kind.use("text")
         for i, item in enumerate(codings(kind.value, kind.place)):
@@ -372,7 +374,7 @@ def _order(node: Node) -> Order | None:
             accession = value
         elif value is not None:
             keys.append(value)
-    node.use("status", "intent", "subject", "authoredOn", "requester", "category")
+    node.use("status", "intent", "subject")
     return Order(id=keys[0], accession_number=accession) if keys else None
 
 
@@ -381,11 +383,10 @@ def _encounter(source: Source, header: Header, node: Node) -> tuple[Encounter, A
     key = next((k for k in map(identifier, node.nodes("identifier")) if k is not None), None)
     raw = node.raw("class")
     kind = code(raw, f"{node.place}/class") if raw is not None else None
-    node.use("status", "subject", "serviceProvider", "type")
+    node.use("status", "subject")
     responsible = performer = None
     participants = []
     for item in node.nodes("participant"):
-        item.use("period")
         types = item.nodes("type")
         symbol = ""
         for one in types:
@@ -436,7 +437,7 @@ def _encounter(source: Source, header: Header, node: Node) -> tuple[Encounter, A
 
 def _location(source: Source, node: Node) -> tuple[Code, str | None, Any]:
     for item in node.nodes("location"):
-        item.use("status", "period", "physicalType")
+        item.use("status")
         where = source.resolve(item, "location", required=True)
         if where is None:
             continue
@@ -446,7 +447,7 @@ def _location(source: Source, node: Node) -> tuple[Code, str | None, Any]:
                 facility = code(one, f"{kind.place}/coding/{i}")
                 if facility is not None:
                     postal = where.node("address")
-                    where.use("status", "mode", "description", "managingOrganization", "telecom", "identifier")
+                    where.use("status", "mode")
                     return facility, where.text("name"), address(postal) if postal is not None else None
     raise _missing(
         f"{node.place}/location",

@@ -158,7 +158,7 @@ def _medication(source: Source, node: Node) -> Medication:
         parts = [i.name or (i.code.display if i.code else None) for i in ingredients]
         name = " + ".join(p for p in parts if p) or (atc.display or atc.code if atc else None)
     batch = node.node("batch")
-    node.use("status", "identifier")
+    node.use("status")
     return Medication(
         name=name,
         codes=codes,

@@ -62,7 +62,7 @@ def value_of(source: Source, node: Node) -> Value | None:
 
 
 def _common(node: Node) -> None:
-    node.use("status", "category", "subject", "encounter", "issued", "performer", "method", "bodySite", "device")
+    node.use("status", "category", "subject", "encounter")
 
 
 def _observed(node: Node) -> str | None:
@@ -160,7 +160,7 @@ def result_group(source: Source, node: Node) -> ResultGroup | None:
         if alone is None:
             return None
         return ResultGroup(code=_LABORATORY, results=(alone,))
-    node.use("status", "category", "subject", "encounter", "issued", "performer", "resultsInterpreter")
+    node.use("status", "category", "subject", "encounter")
     when = _observed(node)
     found = []
     for _, _, target in source.resolve_all(node, "result"):
@@ -186,7 +186,7 @@ _LABORATORY: Final = Code(
 
 def _item(source: Source, node: Node) -> CarePlanItem:
     if node.kind == "Goal":
-        node.use("lifecycleStatus", "subject", "achievementStatus", "expressedBy")
+        node.use("lifecycleStatus", "subject")
         due = None
         for target in node.nodes("target"):
             due = due or moment(target, "dueDate")
@@ -194,7 +194,7 @@ def _item(source: Source, node: Node) -> CarePlanItem:
         return source.attempt(
             lambda: CarePlanItem(id=business_uuid(node), concept=what, planned_for=due, mood="GOL"), node
         )
-    node.use("status", "subject", "encounter", "authoredOn", "requester", "performer", "category")
+    node.use("status", "subject", "encounter")
     intent = node.text("intent") or "plan"
     mood = _MOODS.get(intent, "RQO")
     mood = next((symbol for system, symbol, _ in node.tags() if oid_of(system) == ACT_MOOD), mood)
@@ -228,7 +228,7 @@ def care_plan(source: Source, node: Node) -> list[CarePlanItem]:
             "Refer to a CarePlan, a ServiceRequest or a Goal.",
             found=node.kind,
         )
-    node.use("status", "intent", "subject", "encounter", "period", "created", "author", "identifier", "category")
+    node.use("status", "intent", "subject", "encounter")
     out = []
     for activity in node.nodes("activity"):
         target = source.resolve(activity, "reference")

@@ -56,7 +56,7 @@ def _section(source: Source, node: Node, date: str | None, depth: int) -> OtherS
             "Flatten the sections.",
             expected=f"<= {MAX_DEPTH}",
         )
-    node.use("text", "mode", "orderedBy", "author", "focus", "emptyReason")
+    node.use("text", "mode", "orderedBy", "emptyReason")
     members: dict[str, Any] = {"title": node.text("title"), "text": _words(node)}
     key = node.value.get("id")
     members["id"] = uuid_of(key) if isinstance(key, str) else None

@@ -113,8 +113,7 @@ class People:
         deceased_at = moment(node, "deceasedDateTime")
         deceased = node.flag("deceasedBoolean")
         many = node.integer("multipleBirthInteger")
-        node.use("active", "managingOrganization", "maritalStatus", "communication", "multipleBirthBoolean")
-        node.use("generalPractitioner", "link")
+        node.use("active", "multipleBirthBoolean")
         gender = node.text("gender")
         return self.source.attempt(
             lambda: Patient(
@@ -284,7 +283,7 @@ class People:
             family, given = self._person_name(contact)
             where = contact.node("address")
             calls = [t for t in map(telecom, contact.nodes("telecom")) if t]
-            contact.use("gender", "period", "organization")
+            contact.use("period")
             kept = address(where) if where is not None else None
             guardian = self.source.attempt(
                 lambda others=others, relation=relation, family=family, given=given, kept=kept, calls=calls: (  # type: ignore[misc]
@@ -306,7 +305,7 @@ class People:
         classes, relation = self._relation(node)
         family, given = self._person_name(node)
         addresses, telecoms = self._contact(node)
-        node.use("patient", "identifier", "active", "gender", "birthDate", "period")
+        node.use("patient", "active")
         return self.source.attempt(
             lambda: RelatedPerson(
                 relation_class=classes[0] if classes else "CON",
@@ -334,7 +333,7 @@ class People:
             for j, item in enumerate(codings(kind, f"{node.place}/type/{i}")):
                 setting = setting or code(item, f"{node.place}/type/{i}/coding/{j}")
         addresses, telecoms = self._contact(node)
-        node.use("active", "alias", "partOf")
+        node.use("active")
         made = self.source.attempt(
             lambda: Organization(id=key, name=name, practice_setting=setting, addresses=addresses, telecoms=telecoms),
             node,
@@ -385,7 +384,7 @@ class People:
         if addresses and not made.get("addresses"):
             made["addresses"] = addresses
         self._codes(node, made)
-        node.use("identifier", "active", "period", "location", "healthcareService", "availableTime", "endpoint")
+        node.use("active")
 
     def _codes(self, node: Node, made: Person) -> None:
         profession: str | None = None
@@ -454,7 +453,7 @@ class People:
                 symbol = coding.get("code") if type(coding) is dict else None
                 if isinstance(symbol, str) and re.match(r"SM[0-9]+\Z", symbol):
                     made.setdefault("_savoir", symbol)
-        node.use("active", "gender", "birthDate", "communication", "photo")
+        node.use("active")
 
     def professional(self, node: Node) -> Professional:
         """A professional: identifier and family name are due."""

@@ -60,6 +60,10 @@ NO_MARK = Rule(
     severity=Severity.INFORMATION,
 )
 _REASON_LOST = Text("Ce motif ne peut pas être repris.", "This reason cannot be kept.")
+_OTHER_PERSON = Text(
+    "La ligne a un autre prescripteur, un autre exécutant ou une autre date que le document : non repris.",
+    "The line has another prescriber, performer or date than the document: not kept.",
+)
 _LIVE: Final = frozenset({"completed", "active"})
 
 
@@ -146,7 +150,7 @@ def _marks(source: Source, node: Node) -> tuple[dict[str, bool], tuple[Motive, .
             mark = first_code(target, "code")
             if mark is not None and mark.code in codes:
                 said[codes[mark.code]] = bool(target.flag("valueBoolean"))
-                target.use("status", "subject", "effectiveDateTime", "identifier", "category", "encounter", "performer")
+                target.use("status", "subject", "effectiveDateTime", "identifier", "category", "encounter")
                 continue
         others.append((place, value, target))
     for name in MARKS:
@@ -211,11 +215,22 @@ def _refused_line(source: Source, node: Node) -> bool:
     return False
 
 
+def _by_author(source: Source, node: Node, key: str) -> None:
+    """The prescriber or pharmacist of a line is an author of the document: another one is lost aloud."""
+    target = source.resolve(node, key)
+    if target is not None and id(target) not in source.authors:
+        source.log.lost(f"{node.place}/{key}", f"{node.kind or 'performer'}.{key}", _OTHER_PERSON)
+    written = moment(node, "authoredOn") if key == "requester" else None
+    if written and source.date and written[:10] != source.date[:10]:
+        source.log.lost(f"{node.place}/authoredOn", f"{node.kind}.authoredOn", _OTHER_PERSON)
+
+
 def medication_line(source: Source, node: Node, validity: Period | None) -> MedicationLine | None:
     """A MedicationRequest; None when it is not a prescribed line."""
     if _refused_line(source, node):
         return None
-    node.use("subject", "encounter", "requester", "authoredOn", "groupIdentifier", "recorder", "performer")
+    node.use("subject", "encounter", "groupIdentifier")
+    _by_author(source, node, "requester")
     medication = medication_of(source, node)
     read = read_posology(source, node, "dosageInstruction", "rendered-request", medication)
     if read.posology is None:
@@ -295,7 +310,8 @@ def device_line(source: Source, node: Node) -> DeviceLine | None:
     """A DeviceRequest; None when it is not a prescribed line."""
     if _refused_line(source, node):
         return None
-    node.use("subject", "encounter", "requester", "authoredOn", "groupIdentifier", "performer")
+    node.use("subject", "encounter", "groupIdentifier")
+    _by_author(source, node, "requester")
     target = source.resolve(node, "codeReference")
     holder, key = (target, "type") if target is not None else (node, "codeCodeableConcept")
     value = holder.raw(key)
@@ -305,7 +321,7 @@ def device_line(source: Source, node: Node) -> DeviceLine | None:
     name = value.get("text") if type(value) is dict else None
     name = name or next((c.display or c.code for c in codes), None)
     if target is not None:
-        target.use("identifier", "patient", "status", "deviceName")
+        target.use("patient", "status")
     amount = None
     for item in node.nodes("parameter"):
         item.use("code")
@@ -319,7 +335,6 @@ def device_line(source: Source, node: Node) -> DeviceLine | None:
     texts: list[str] = []
     for note in node.nodes("note"):
         text = note.text("text") or ""
-        note.use("time", "authorString", "authorReference")
         if renewals is None and not texts and (match := _RENEWABLE.match(text)):
             renewals = int(match[1] or 0)
         elif rental is None and not texts and (match := _RENTAL.match(text)):
@@ -353,7 +368,9 @@ def dispensed_line(source: Source, node: Node, header_time: str | None) -> Dispe
         node.use(*node.value)
         source.log.lost(node.place, "MedicationDispense", _STATUS, clinical=True)
         return None
-    node.use("subject", "performer", "context", "partOf", "location")
+    node.use("subject", "context")
+    for performer in node.nodes("performer"):
+        _by_author(source, performer, "actor")
     medication = medication_of(source, node)
     read = read_posology(source, node, "dosageInstruction", "rendered-dispense", medication)
     line = None
@@ -367,7 +384,7 @@ def dispensed_line(source: Source, node: Node, header_time: str | None) -> Dispe
     swap = None
     part = node.node("substitution")
     if part is not None:
-        part.use("type", "responsibleParty", "reason")
+        part.use("type", "reason")
     if part is not None and part.flag("wasSubstituted"):
         reasons = part.raw("reason")
         words = None
@@ -375,9 +392,6 @@ def dispensed_line(source: Source, node: Node, header_time: str | None) -> Dispe
             words = words or (item.get("text") if type(item) is dict else None)
         swap = SubstitutionMade(reason=words)
     notes = [t for n in node.nodes("note") if (t := n.text("text"))]
-    for note in node.children:
-        if note.key.startswith("note/"):
-            note.use("time", "authorString", "authorReference")
     source.log.carried(node.place, "MedicationDispense")
     given: Any = quantity(node, "quantity")
     completeness: Any = kind.code if kind else None

@@ -115,7 +115,7 @@ def _sections(source: Source, composition: Node) -> list[tuple[str, Node]]:
                 "Flatten the sections.",
                 expected=f"<= {MAX_SECTION_DEPTH}",
             )
-        section.use("title", "code", "text", "mode", "orderedBy", "author", "focus")
+        section.use("title", "code", "text", "mode", "orderedBy")
         value = section.value.get("code")
         found = codings(value, f"{section.place}/code") if type(value) is dict else []
         symbol = next((c.get("code") for c in found if type(c) is dict and isinstance(c.get("code"), str)), "")
@@ -238,7 +238,7 @@ def _measures(source: Source, section: Node, out: dict[str, Any]) -> None:
     stack = _entries(source, section, "Observation")
     while stack:
         node = stack.pop()
-        node.use("status", "category", "subject", "effectiveDateTime", "identifier", "performer", "encounter")
+        node.use("status", "category", "subject", "effectiveDateTime", "identifier", "encounter")
         members = [n for _, _, n in source.resolve_all(node, "hasMember") if n is not None]
         stack.extend(members)
         symbol = first_code(node, "code")
@@ -254,7 +254,7 @@ def _measures(source: Source, section: Node, out: dict[str, Any]) -> None:
 def _pregnant(source: Source, section: Node, out: dict[str, Any]) -> None:
     states = {code: pregnant for pregnant, (code, _) in PREGNANT.items()}
     for node in _entries(source, section, "Observation"):
-        node.use("status", "category", "subject", "effectiveDateTime", "identifier", "performer", "encounter", "code")
+        node.use("status", "category", "subject", "effectiveDateTime", "identifier", "encounter", "code")
         value = value_of(source, node)
         state = None
         if value is not None and value.boolean is not None:

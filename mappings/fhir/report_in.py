@@ -30,8 +30,7 @@ def is_report(sections: list[tuple[str, Node]]) -> bool:
 
 def attachment(source: Source, node: Node, place: str = "content") -> tuple[str, bytes]:
     """The media type and the bytes of a DocumentReference, Media or Binary."""
-    node.use("status", "type", "subject", "date", "author", "identifier", "masterIdentifier", "description")
-    node.use("category", "custodian", "securityLabel", "context", "createdDateTime", "encounter", "docStatus")
+    node.use("status", "type", "subject", "date", "createdDateTime", "encounter")
     held: Any = node.nodes("content") if type(node.value.get("content")) is list else [node.node("content")]
     first = held[0] if held else None
     file = first.node("attachment") if first is not None and "attachment" in first.value else first

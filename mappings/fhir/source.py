@@ -32,6 +32,11 @@ _PARTS: Final = {
     "Procedure": ("partOf", "basedOn"),
     "Composition": ("section",),
 }
+#: Resources that say who and where: one more of them, unread, says nothing clinical.
+_ADMINISTRATIVE: Final = frozenset(
+    {"Practitioner", "PractitionerRole", "Organization", "Location", "Device", "RelatedPerson", "Encounter"}
+    | {"Provenance", "HealthcareService", "Endpoint", "Binary"}
+)
 _UNKNOWN_ELEMENT = Text(
     "Cet élément n'a pas de place dans le modèle de la passerelle.", "This element has no place in the gateway's model."
 )
@@ -93,6 +98,8 @@ class Source:
                 expected=f"<= {MAX_ENTRIES}",
             )
         self.resources: list[Node] = []
+        self.authors: set[int] = set()  #: resources that wrote the document
+        self.date: str | None = None  #: the document's date
         self._by_reference: dict[str, Node] = {}
         self._used: set[int] = set()
         self._index(self.root.nodes("entry"))
@@ -216,11 +223,30 @@ class Source:
             raise first
         for resource in self.resources:
             if id(resource) not in self._used:
-                self.log.lost(resource.place, resource.kind, _UNUSED, clinical=True)
+                clinical = resource.kind not in _ADMINISTRATIVE
+                self.log.lost(resource.place, resource.kind, _UNUSED, clinical=clinical)
                 continue
             for place in resource.leftovers():
                 safety = place.rsplit("/", 1)[-1] in ("modifierExtension", "implicitRules")
                 self.log.lost(place, resource.kind, _UNKNOWN_ELEMENT, clinical=safety)
+
+    def same_patient(self, patient: Node) -> None:
+        """Refuse an entry about someone else than the document's patient."""
+        for resource in self.resources:
+            for key in ("subject", "patient"):
+                value = resource.value.get(key)
+                reference = value.get("reference") if type(value) is dict else None
+                if type(reference) is str and self._target(reference, resource) is not patient:
+                    self.faults.append(
+                        refuse(
+                            "FHIR-READ-030",
+                            f"{resource.place}/{key}",
+                            "Cette ressource porte sur un autre patient que le document, ou sur aucun.",
+                            "This resource is about another patient than the document, or about none.",
+                            "Référencez le Patient du document.",
+                            "Refer to the Patient of the document.",
+                        )
+                    )
 
     # -- structure --------------------------------------------------------------------------------------------------
 
