@@ -10,6 +10,7 @@ from adapters.directory.sandbox import API_KEY, DirectorySandbox
 from adapters.dmp.sandbox import DmpSandbox
 from adapters.insi.sandbox import SANDBOX_IDAM, InsiSandbox
 from adapters.mss.sandbox import SANDBOX_DOMAINS, MssSandbox
+from adapters.ordonnance.sandbox import ORDONNANCE_KEY, OrdonnanceSandbox
 from adapters.psc.sandbox import CLIENT_ID, CLIENT_SECRET, PscSandbox
 from security.pki import CredentialFiles, SandboxPki, make_sandbox_pki
 
@@ -30,6 +31,8 @@ class Ports:
     psc_api: int = 0
     directory: int = 0
     directory_api: int = 0
+    ordonnance: int = 0
+    ordonnance_api: int = 0
 
 
 class Sandbox:
@@ -57,16 +60,19 @@ class Sandbox:
         self.directory = DirectorySandbox(
             port=chosen.directory, api_port=chosen.directory_api, **options.get("directory", {})
         )
+        self.ordonnance = OrdonnanceSandbox(
+            port=chosen.ordonnance, api_port=chosen.ordonnance_api, **options.get("ordonnance", {})
+        )
 
     def start(self) -> Self:
         """Start all of them; returns once they answer."""
-        for one in (self.dmp, self.insi, self.mss, self.psc, self.directory):
+        for one in (self.dmp, self.insi, self.mss, self.psc, self.directory, self.ordonnance):
             one.start()
         return self
 
     def stop(self) -> None:
         """Stop all of them."""
-        for one in (self.directory, self.psc, self.mss, self.insi, self.dmp):
+        for one in (self.ordonnance, self.directory, self.psc, self.mss, self.insi, self.dmp):
             one.stop()
 
     def __enter__(self) -> Self:
@@ -83,6 +89,7 @@ class Sandbox:
             "insi": {"api": self.insi.api_url, "services": self.insi.url},
             "psc": {"api": self.psc.api_url, "services": self.psc.issuer},
             "directory": {"api": self.directory.api_url, "services": self.directory.base_url},
+            "ordonnance": {"api": self.ordonnance.api_url, "services": self.ordonnance.base_url},
             "mss": {
                 "api": self.mss.api,
                 "smtp": f"127.0.0.1:{self.mss.smtp_port}",
@@ -118,6 +125,8 @@ class Sandbox:
             "PASSERELLE_PSC__TRUST": str(pki.trust),
             "PASSERELLE_DIRECTORY__BASE_URL": self.directory.base_url,
             "PASSERELLE_DIRECTORY__API_KEY": API_KEY,
+            "PASSERELLE_ORDONNANCE__BASE_URL": self.ordonnance.base_url,
+            "PASSERELLE_ORDONNANCE__API_KEY": ORDONNANCE_KEY,
             "PASSERELLE_MSS__SMTP_HOST": "127.0.0.1",
             "PASSERELLE_MSS__SMTP_PORT": str(self.mss.smtp_port),
             "PASSERELLE_IMAP__HOST": "127.0.0.1",

@@ -8,7 +8,15 @@ from typing import Literal, Self
 from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-__all__ = ["DmpSettings", "ImapSettings", "InsiSettings", "MssSettings", "PscSettings", "Settings"]
+__all__ = [
+    "DmpSettings",
+    "ImapSettings",
+    "InsiSettings",
+    "MssSettings",
+    "OrdonnanceSettings",
+    "PscSettings",
+    "Settings",
+]
 
 
 class _Group(BaseModel):
@@ -77,6 +85,26 @@ class DirectorySettings(_Group):
     api_key: SecretStr = SecretStr("")
     trust: Path | None = Field(None, description="PEM of authorities; the system's when empty.")
     cache_seconds: float = 86_400.0
+
+
+class OrdonnanceSettings(_Group):
+    """The national e-prescription service, and what is asked of dispensations."""
+
+    base_url: str = Field("", description="Empty: prescriptions get no number, dispensations are not relayed.")
+    api_key: SecretStr = SecretStr("")
+    trust: Path | None = Field(None, description="PEM of authorities; the system's when empty.")
+    timeout_seconds: float = 8.0
+    code: Literal["signed", "project-1"] = Field(
+        "signed",
+        description="2D code of the printed form, project formats both, since the national one is not public: sealed "
+        "by the gateway, or number and date with a check against misreading.",
+    )
+    first_days: int = Field(92, ge=1, description="Longest time to the first dispensation.")
+    secured_days: int = Field(3, ge=1, description="The same for a secured prescription.")
+    early_days: int = Field(7, ge=0, description="How long before the end of a delivery the next may be given.")
+    skew_seconds: int = Field(600, ge=0, description="How far ahead a pharmacy's clock may be.")
+    presentations_file: Path | None = Field(None, description="CIS_CIP_bdpm.txt of the public medicine database.")
+    generics_file: Path | None = Field(None, description="CIS_GENER_bdpm.txt of the public medicine database.")
 
 
 class MssSettings(_Group):
@@ -194,6 +222,7 @@ class Settings(BaseSettings):
     imap: ImapSettings = ImapSettings()
     psc: PscSettings = PscSettings()
     directory: DirectorySettings = DirectorySettings()
+    ordonnance: OrdonnanceSettings = OrdonnanceSettings()
     console_secret: SecretStr | None = None
 
     @model_validator(mode="after")
