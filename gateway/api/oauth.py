@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete
 
 from gateway import tenants
 from gateway.api.access import gateway_of, language_of
-from gateway.api.shapes import TokenOut
+from gateway.api.shapes import TokenError, TokenOut
 from gateway.ids import new_id
 from gateway.store import blobs
 from gateway.store.engine import ACCEPT
@@ -43,7 +43,15 @@ def _refuse(request: Request, error: str, detail: str = "") -> Response:
     )
 
 
-@router.post("/oauth/token", response_model=TokenOut, summary="Get an access token")
+@router.post(
+    "/oauth/token",
+    response_model=TokenOut,
+    summary="Get an access token",
+    responses={
+        400: {"model": TokenError, "description": "Incomplete request, unknown grant type or scope not granted"},
+        401: {"model": TokenError, "description": "The client could not be authenticated"},
+    },
+)
 async def token(
     request: Request,
     grant_type: Annotated[str, Form()] = "",

@@ -29,7 +29,12 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Compte des alimentations : compter, vérifier, évaluer (feeds).")
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Compte des alimentations : compter, vérifier, évaluer (feeds).",
+)
 
 
 @app.command()

@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Identité : INS, traits, statut (identity: INS, traits, status).")
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Identité : INS, traits, statut (identity: INS, traits, status).",
+)
 
 _Source = Annotated[Path | None, typer.Argument(help="Fichier de questions, une par ligne ; sinon l'entrée.")]
 

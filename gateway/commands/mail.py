@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Messages MSSanté : lire ou fabriquer, sans envoyer (mail).")
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Messages MSSanté : lire ou fabriquer, sans envoyer (mail).",
+)
 
 _REJECTED = 1  #: exit code of a mail that a rule refuses
 _UNREADABLE = 2  #: exit code of a file that is neither a mail nor an archive, or of a wrong usage
