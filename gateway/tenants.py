@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -13,10 +13,12 @@ from gateway.ids import new_id
 from gateway.store.tables import client_tenants, clients, tenants
 
 __all__ = [
+    "ROLES",
     "SCOPES",
     "Client",
     "GrantError",
     "Tenant",
+    "actors_of",
     "add_client",
     "add_tenant",
     "client",
@@ -36,9 +38,13 @@ SCOPES = (
     "identities:write",
     "messages:write",
     "feeds:read",
+    "feeds:write",
     "feeds:audit",
     "operations",
 )
+
+#: What a client is to the feeds (gateway.services.feeds_roles); without one, its scopes tell.
+ROLES = ("professional", "structure", "vendor", "fund", "ars", "national", "dpo")
 
 
 class GrantError(Exception):
@@ -69,6 +75,8 @@ class Client:
     name: str
     jwks: dict[str, Any]
     scopes: tuple[str, ...]
+    role: str | None = None  #: one of ``ROLES``
+    terms: dict[str, Any] = field(default_factory=dict)  #: accreditation, purpose, legalBasis, allTenants, structures
 
 
 def structure_number(finess: str | None, siret: str | None) -> str:
@@ -113,8 +121,14 @@ def add_client(
     acts_for: tuple[str, ...],
     actors: tuple[str, ...] | None,
     now: datetime,
+    role: str | None = None,
+    terms: dict[str, Any] | None = None,
 ) -> Client:
     """Make a client that may act for the tenants listed, as any of their professionals or those listed only."""
+    if role is not None and role not in ROLES:
+        raise GrantError("CLIENT-ROLE-001", f"a role among {', '.join(ROLES)}")
+    if role == "professional" and not actors:
+        raise GrantError("CLIENT-ROLE-002", "the professional, by --actor")
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown:
         raise GrantError("CLIENT-SCOPE-001", f"scopes among {', '.join(SCOPES)}")
@@ -124,7 +138,17 @@ def add_client(
         raise GrantError("CLIENT-KEY-002", "public keys only")
     if connection.execute(select(clients.c.id).where(clients.c.id == client_id)).first():
         raise GrantError("CLIENT-DUP-001", "a client id not taken yet")
-    connection.execute(clients.insert().values(id=client_id, name=name, jwks=jwks, scopes=list(scopes), created_at=now))
+    connection.execute(
+        clients.insert().values(
+            id=client_id,
+            name=name,
+            jwks=jwks,
+            scopes=list(scopes),
+            role=role,
+            terms=terms or {},
+            created_at=now,
+        )
+    )
     for tenant_id in acts_for:
         if tenant(connection, tenant_id) is None:
             raise GrantError("CLIENT-TENANT-001", "tenants that exist")
@@ -133,7 +157,7 @@ def add_client(
                 client_id=client_id, tenant_id=tenant_id, actors=list(actors) if actors is not None else None
             )
         )
-    return Client(id=client_id, name=name, jwks=jwks, scopes=scopes)
+    return Client(id=client_id, name=name, jwks=jwks, scopes=scopes, role=role, terms=terms or {})
 
 
 def tenant(connection: Connection, tenant_id: str) -> Tenant | None:
@@ -163,7 +187,11 @@ def _tenant(row: Any) -> Tenant:
 def client(connection: Connection, client_id: str) -> Client | None:
     """The client of an id, unless disabled."""
     row = connection.execute(select(clients).where(clients.c.id == client_id, clients.c.disabled_at.is_(None))).first()
-    return Client(id=row.id, name=row.name, jwks=row.jwks, scopes=tuple(row.scopes)) if row else None
+    if row is None:
+        return None
+    return Client(
+        id=row.id, name=row.name, jwks=row.jwks, scopes=tuple(row.scopes), role=row.role, terms=row.terms or {}
+    )
 
 
 def tenants_of(connection: Connection, client_id: str) -> list[Tenant]:
@@ -175,6 +203,17 @@ def tenants_of(connection: Connection, client_id: str) -> list[Tenant]:
         .order_by(tenants.c.id)
     )
     return [_tenant(row) for row in rows]
+
+
+def actors_of(connection: Connection, client_id: str) -> list[str] | None:
+    """The professionals (PS_IdNat) a client is bound to over its tenants; None when it is bound to none in one."""
+    rows = connection.execute(select(client_tenants.c.actors).where(client_tenants.c.client_id == client_id)).scalars()
+    found: set[str] = set()
+    for actors in rows:
+        if actors is None:
+            return None
+        found.update(actors)
+    return sorted(found)
 
 
 def may_act(connection: Connection, client_id: str, who: Tenant, actor_id: str, actor_structure: str | None) -> bool:

@@ -20,12 +20,26 @@ app = typer.Typer(
 @app.command("add")
 def add(
     client_id: Annotated[str, typer.Argument(help="Identifier the program gives as iss and sub.")],
-    tenant: Annotated[list[str], typer.Option(help="Structure it may act for (id); repeat for several.")],
     scope: Annotated[list[str], typer.Option(help="Scope granted; repeat for several.")],
+    tenant: Annotated[list[str] | None, typer.Option(help="Structure it may act for (id); repeat for several.")] = None,
     jwks: Annotated[Path | None, typer.Option(help="JWKS file with its public keys.")] = None,
     make_key: Annotated[Path | None, typer.Option(help="Make a key pair here (PEM) instead; keep it safe.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the program.")] = None,
     actor: Annotated[list[str] | None, typer.Option(help="Only these professionals (PS_IdNat).")] = None,
+    role: Annotated[
+        str | None,
+        typer.Option(help="What it may see of the feeds: professional, structure, vendor, fund, ars, national, dpo."),
+    ] = None,
+    all_tenants: Annotated[
+        bool, typer.Option("--all-tenants", help="Feeds of every structure (fund, national).")
+    ] = False,
+    structure: Annotated[list[str] | None, typer.Option(help="Feeds of these sites only (FINESS).")] = None,
+    accreditation: Annotated[str | None, typer.Option(help="Approval and oath of an agent of control.")] = None,
+    purpose: Annotated[
+        str | None, typer.Option(help="Standing purpose of its queries, when a request says none.")
+    ] = None,
+    legal_basis: Annotated[str | None, typer.Option(help="Standing legal basis of its queries.")] = None,
+    segur_ref: Annotated[str | None, typer.Option(help="Ségur referencing number of the software.")] = None,
 ) -> None:
     """Add a program."""
     import os
@@ -40,6 +54,18 @@ def add(
     if (jwks is None) == (make_key is None):
         typer.echo("Donnez --jwks ou --make-key, l'un des deux.", err=True)
         raise typer.Exit(2)
+    if not tenant and not all_tenants:
+        typer.echo("Donnez --tenant, ou --all-tenants pour les alimentations de toutes les structures.", err=True)
+        raise typer.Exit(2)
+    given = {
+        "allTenants": all_tenants or None,
+        "structures": structure,
+        "accreditation": accreditation,
+        "purpose": purpose,
+        "legalBasis": legal_basis,
+        "segurRef": segur_ref,
+    }
+    terms = {key: value for key, value in given.items() if value}
     try:
         if make_key is not None:
             pem, keys = make_client_key()
@@ -57,8 +83,10 @@ def add(
                     name=name or client_id,
                     jwks=keys,
                     scopes=tuple(scope),
-                    acts_for=tuple(tenant),
+                    acts_for=tuple(tenant or ()),
                     actors=tuple(actor) if actor else None,
+                    role=role,
+                    terms=terms,
                     now=utc_now(),
                 )
             )
@@ -87,4 +115,4 @@ def listing() -> None:
     if not rows:
         typer.echo("Aucun programme. Ajoutez-en un : passerelle clients add ...")
         return
-    table(["id", "nom", "portées"], [[r.id, r.name, " ".join(r.scopes)] for r in rows])
+    table(["id", "nom", "rôle", "portées"], [[r.id, r.name, r.role or "", " ".join(r.scopes)] for r in rows])
