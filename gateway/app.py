@@ -24,12 +24,15 @@ from gateway.api import (
     identity_questions,
     metrics,
     oauth,
+    record_changes,
+    records,
     webhooks,
 )
 from gateway.context import Gateway
 from gateway.ids import new_id
 from gateway.journey.clock import utc_now
 from gateway.runtime import open_gateway, start_gateway, stop_gateway
+from gateway.services import keys
 from gateway.settings import Settings
 
 __all__ = ["create_app"]
@@ -105,6 +108,7 @@ def create_app(
         if prepare is not None:
             prepare(running)
         await start_gateway(running, workers=running.settings.workers_inside or running.store.sqlite)
+        await keys.announce(running)
         log.info("gateway.started", version=__version__, environment=running.settings.environment)
         try:
             yield
@@ -121,7 +125,8 @@ def create_app(
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     errors.install(app)
-    for module in (oauth, documents, identities, apcv, identity_questions, feeds, checks, webhooks, health, metrics):
+    modules = (oauth, documents, identities, apcv, identity_questions, feeds, checks, webhooks, health, metrics)
+    for module in (*modules, records, record_changes):
         app.include_router(module.router)
     app.add_middleware(RequestFrame)
     return app

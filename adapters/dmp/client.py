@@ -30,7 +30,7 @@ from adapters.dmp.messages import ACTIONS, DocumentRequest
 from adapters.dmp.mtom import MtomError
 from adapters.dmp.outcomes import Kind, Layer, Outcome, accepted, outcome
 from adapters.dmp.prepare import OutgoingDocument, PreparedSubmission, SubmissionIds, prepare_submission
-from adapters.dmp.search import SearchFilters, batches, set_slots
+from adapters.dmp.search import SearchFilters, batches, matches, set_slots
 from adapters.dmp.search import slots as search_slots
 from adapters.dmp.settings import DmpEndpoint
 from adapters.dmp.transport import Answer, ExchangeRecord, Transport
@@ -260,7 +260,7 @@ class DmpClient:
             documents = await ask("GetDocuments", [("XDSDocumentEntryEntryUUID", messages.query_list(some))])
             if not documents.outcome.ok:
                 return documents
-            found += [e for e in documents.objects.entries if e.status in filters.statuses]
+            found += [e for e in documents.objects.entries if matches(filters, e)]
         return QueryAnswer(outcome=sets.outcome, objects=RegistryObjects(entries=tuple(found)))
 
     async def read_entry(

@@ -11,12 +11,12 @@ from datetime import datetime
 from typing import Final
 
 from adapters.dmp.messages import query_list, query_string
-from mappings.xds import Code, PatientId
+from mappings.xds import Code, DocumentEntry, PatientId
 from mappings.xds import vocabulary as v
-from mappings.xds.cx import format_cx
+from mappings.xds.cx import format_cx, format_xcn
 from mappings.xds.times import dtm
 
-__all__ = ["BATCH", "SearchFilters", "batches", "set_slots", "slots"]
+__all__ = ["BATCH", "SearchFilters", "batches", "matches", "set_slots", "slots"]
 
 #: How many documents are asked for at once (SEL-MP-037 as quoted).
 BATCH: Final = 20
@@ -96,6 +96,35 @@ def set_slots(filters: SearchFilters, patient: PatientId) -> list[tuple[str, str
     if filters.submitted_to is not None:
         out.append((prefix + "SubmissionTimeTo", dtm(filters.submitted_to)))
     return out
+
+
+def matches(filters: SearchFilters, entry: DocumentEntry) -> bool:
+    """Say whether an entry is what FindDocuments would give; for entries found by the date of their submission."""
+    if entry.status not in filters.statuses:
+        return False
+    for wanted, held in (
+        (filters.classes, (entry.class_code,)),
+        (filters.types, (entry.type_code,)),
+        (filters.formats, (entry.format_code,)),
+        (filters.practice_settings, (entry.practice_setting,)),
+        (filters.facility_types, (entry.facility_type,)),
+        (filters.confidentiality, entry.confidentiality),
+        *((group, entry.events) for group in filters.events),
+    ):
+        if wanted and not {(c.code, c.scheme) for c in wanted} & {(c.code, c.scheme) for c in held if c is not None}:
+            return False
+    for start, stop, moment in (
+        (filters.created_from, filters.created_to, entry.creation_time),
+        (filters.service_from, filters.service_to, entry.service_start_time),
+    ):
+        # Times of unequal precision compare as texts padded with zeros: from inclusive, to exclusive (ITI-18).
+        at = moment.ljust(14, "0")
+        if (start is not None and at < dtm(start)) or (stop is not None and at >= dtm(stop)):
+            return False
+    if filters.author:
+        start_of = filters.author.rstrip("%")
+        return any(a.person is not None and format_xcn(a.person).startswith(start_of) for a in entry.authors)
+    return True
 
 
 def batches(values: Sequence[str], size: int = BATCH) -> list[Sequence[str]]:
