@@ -8,9 +8,32 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gateway.settings import Settings
     from gateway.store.engine import Store
 
-__all__ = ["open_store", "table"]
+__all__ = ["open_store", "starting", "table"]
+
+
+@contextmanager
+def starting() -> Iterator[Settings]:
+    """The settings, read once; what keeps a node from starting is told in one line, with exit code 2."""
+    import typer
+    from pydantic import ValidationError
+
+    from gateway.settings import Settings
+    from gateway.store.engine import StoreUnavailable
+    from gateway.store.ownership import AlreadyServed, WrongMasterKey
+
+    try:
+        yield Settings()
+    except ValidationError as exc:
+        for fault in exc.errors(include_input=False, include_url=False):
+            name = "PASSERELLE_" + "__".join(str(step).upper() for step in fault["loc"])
+            typer.echo(f"{name} : {fault['msg']}", err=True)
+        raise typer.Exit(2) from None
+    except (AlreadyServed, WrongMasterKey, StoreUnavailable, OSError) as exc:
+        typer.echo(f"{type(exc).__name__}: {exc}", err=True)
+        raise typer.Exit(2) from None
 
 
 @contextmanager

@@ -19,27 +19,22 @@ def serve(
 ) -> None:
     """Run the gateway. Settings come from PASSERELLE_* variables."""
     import uvicorn
-    from pydantic import ValidationError
 
     from gateway.app import create_app
-    from gateway.settings import Settings
+    from gateway.commands.common import starting
+    from gateway.runtime import open_gateway
     from security.redaction import configure_logging
 
     configure_logging(form="console" if log_format == "console" else "json")
-    try:
-        settings = Settings()
-    except ValidationError as exc:
-        for fault in exc.errors(include_input=False, include_url=False):
-            name = "PASSERELLE_" + "__".join(str(step).upper() for step in fault["loc"])
-            typer.echo(f"{name} : {fault['msg']}", err=True)
-        raise typer.Exit(2) from None
+    with starting() as settings:
+        gateway = open_gateway(settings)
     uvicorn.run(
-        create_app(settings),
+        create_app(gateway=gateway),
         host=host,
         port=port,
         access_log=False,
         log_config=None,
         server_header=False,
-        timeout_graceful_shutdown=10,
+        timeout_graceful_shutdown=3,
         limit_concurrency=None,
     )

@@ -18,7 +18,7 @@ from gateway.journey.claims import release
 from gateway.journey.clock import Clock
 from gateway.journey.record import Cause, LostLease, cause_of, move
 from gateway.journey.retry import RetryPolicy
-from gateway.journey.states import CauseCode, Delivery
+from gateway.journey.states import ENDED, CauseCode, Delivery
 from gateway.store import blobs
 from gateway.store.engine import Store
 from gateway.store.tables import deliveries, documents
@@ -27,6 +27,9 @@ from gateway.tenants import Tenant, tenant
 from gateway.vault import Vault
 
 __all__ = ["CourierBase", "Load", "Stop"]
+
+#: How long before a held delivery is looked at again after a fault of ours.
+_LATER = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +173,23 @@ class CourierBase:
         wait = self.policy.delay(attempts, self.random, retry_after)
         values: dict[str, Any] = {"attempts": attempts, "first_failed_at": first, "next_attempt_at": now + wait}
         await self._again(delivery, to, cause, values)
+
+    async def stumbled(self, delivery: Row[Any]) -> None:
+        """Plan another attempt after a fault of the gateway itself; it counts, so that none is tried for ever."""
+
+        def read(connection: Connection) -> Row[Any]:
+            return connection.execute(select(deliveries).where(deliveries.c.id == delivery.id)).one()
+
+        row = await self.store.read(read)
+        cause = cause_of(CauseCode.INTERNAL_FAULT)
+        if row.fence != delivery.fence or Delivery(row.state) in ENDED:
+            return
+        if row.state == str(Delivery.HELD):
+            await self._again(row, Delivery.HELD, cause, {"next_attempt_at": self.clock() + _LATER})
+        else:
+            # Bytes may have left: whoever looks at it next asks the destination first.
+            doubt = row.state in (str(Delivery.SENDING), str(Delivery.UNCERTAIN))
+            await self.try_later(row, Delivery.UNCERTAIN if doubt else Delivery.RETRYING, cause)
 
     async def hold(
         self, delivery: Row[Any], cause: Cause, *, identity: Identity, days: int, look_again: timedelta

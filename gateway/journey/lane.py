@@ -21,7 +21,7 @@ from gateway.journey.clock import Clock
 from gateway.journey.incidents import destination_down, destination_up
 from gateway.journey.record import LostLease
 from gateway.journey.states import IllegalMove
-from gateway.store.engine import NORMAL, Store
+from gateway.store.engine import NORMAL, Store, StoreUnavailable
 
 __all__ = ["Courier", "Lane"]
 
@@ -40,6 +40,9 @@ class Courier(Protocol):
 
     async def carry(self, delivery: Row[Any]) -> None:
         """Bring one claimed delivery as far as it goes now, writing each change under the delivery's fence."""
+
+    async def stumbled(self, delivery: Row[Any]) -> None:
+        """Plan another attempt after a fault of the gateway itself; it counts, so that none is tried for ever."""
 
 
 class Lane:
@@ -151,14 +154,18 @@ class Lane:
         except LostLease:
             log.warning("delivery.lease_lost", delivery=row.id, lane=self.name)
         except IllegalMove:
+            # Withdrawn or refused meanwhile, as it may be until it leaves.
             log.info("delivery.changed_meanwhile", delivery=row.id, lane=self.name)
-            await self._let_go([row])
         except asyncio.CancelledError:
             await self._let_go([row])
             raise
-        except Exception as exc:  # a fault of ours: the lease ends by itself and the delivery is tried again
+        except StoreUnavailable as exc:  # the lease ends by itself and the delivery is looked at again
+            log.warning("delivery.not_written", delivery=row.id, lane=self.name, error=str(exc))
+        except Exception as exc:  # a fault of ours
             log.error("delivery.failed", delivery=row.id, lane=self.name, error=type(exc).__name__)
             log.debug("delivery.trace", delivery=row.id, exc_info=exc)
+            with contextlib.suppress(Exception):  # then too the lease ends by itself
+                await self.courier.stumbled(row)
         finally:
             self._held.pop(row.id, None)
             self.courier.trials.discard(row.id)

@@ -114,6 +114,7 @@ class CauseCode(StrEnum):
     ACCEPTED = "accepted"
     SENT_AGAIN = "sent_again"
     NODE_LOST = "node_lost"
+    INTERNAL_FAULT = "internal_fault"
 
 
 #: Cause and fix of each code, in words.
@@ -189,5 +190,12 @@ CAUSES: dict[CauseCode, tuple[Text, Text]] = {
             "The sending was interrupted: the service is asked whether it took it.",
         ),
         Text("Aucune action.", "Nothing to do."),
+    ),
+    CauseCode.INTERNAL_FAULT: (
+        Text("La passerelle a rencontré une erreur interne.", "The gateway met an internal fault."),
+        Text(
+            "Signalez l'incident avec l'identifiant de l'envoi ; la passerelle réessaie d'elle-même.",
+            "Report the incident with the delivery's identifier; the gateway tries again by itself.",
+        ),
     ),
 }

@@ -45,7 +45,7 @@ def _sample() -> dict[str, Any]:
         "acts": [{"period": {"start": "2026-01-05", "end": "2026-02-05"}, "performer": doctor}],
         "encounter": {
             "code": {"code": "AMB", "display": "Ambulatoire (hors établissement)", "system": "2.16.840.1.113883.5.4"},
-            "period": {"start": when, "end": when},
+            "period": {"start": when, "end": "2026-01-05T10:20:00+01:00"},
             "facility": {"code": "SA07", "display": "Cabinet individuel", "system": "1.2.250.1.71.4.2.4"},
         },
         "lines": [

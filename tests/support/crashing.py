@@ -1,16 +1,17 @@
-"""A real gateway process that ends itself at a named moment: ``python -m tests.support.crashing``.
+"""A real gateway node that may end itself at a named moment: ``python -m tests.support.crashing``.
 
-Settings come from ``PASSERELLE_*`` as for the service; ``CRASH_AT`` is ``moment`` or ``moment:n`` for the nth time. The
-hook is given by this program: the service has no such switch.
+Settings come from ``PASSERELLE_*`` as for the service. ``CRASH_AT`` is ``moment`` or ``moment:n`` for the nth time;
+``SEEDED_BUG`` names a fault put in on purpose, which the history checker must find. The hooks are given by this
+program: the service has no such switches.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 
-import uvicorn
-
 from gateway.app import create_app
+from gateway.commands.worker import run_worker
 from gateway.context import Gateway
 from gateway.runtime import open_gateway
 from gateway.settings import Settings
@@ -33,17 +34,29 @@ class CrashPoint:
 
 
 def main() -> None:
-    """Run the gateway of the settings, with a crash point when one is asked for."""
+    """Run a node of the settings: the interface with its workers, or workers alone when ``ROLE`` says so."""
     configure_logging(level="warning")
-    gateway: Gateway = open_gateway(Settings(), pool_processes=0)
+    bug = os.environ.get("SEEDED_BUG")
+    if bug:
+        from tests.support import seeded_bugs
+
+        seeded_bugs.put_in(bug)
+    settings = Settings()
+    gateway: Gateway = open_gateway(settings, pool_processes=0)
     if at := os.environ.get("CRASH_AT"):
         gateway.moment = CrashPoint(at)
+    if os.environ.get("ROLE") == "worker":
+        asyncio.run(run_worker(gateway))
+        return
+    import uvicorn
+
     uvicorn.run(
         create_app(gateway=gateway),
         host="127.0.0.1",
         port=int(os.environ["PORT"]),
         log_config=None,
         access_log=False,
+        timeout_graceful_shutdown=3,
     )
 
 
