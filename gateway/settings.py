@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 __all__ = [
     "DmpSettings",
+    "FeedsSettings",
     "ImapSettings",
     "InsiSettings",
     "MssSettings",
@@ -173,6 +174,28 @@ class ImapSettings(_Group):
     answer_hours: float = Field(72.0, description="How long a notice is tried before it is given up.")
 
 
+class FeedsSettings(_Group):
+    """The count of what was fed: who keeps its signed heads, by which policy and rules it is told."""
+
+    signing_key: Path | None = Field(
+        None, description="PEM of the Ed25519 key that signs heads and exports; feeds.key in data_dir, made, if empty."
+    )
+    head_seconds: float = Field(60.0, gt=0, description="How soon after new entries a head is signed; daily anyway.")
+    mail_to: tuple[str, ...] = Field((), description="MSSanté mailboxes of auditors: the day's heads are mailed there.")
+    drop_folder: Path | None = Field(None, description="Folder outside the gateway where the day's heads are written.")
+    timestamp_url: str = Field("", description="RFC 3161 time-stamping authority asked for the day's heads.")
+    timestamp_trust: Path | None = Field(None, description="PEM of authorities for its TLS; the system's when empty.")
+    timestamp_roots: Path | None = Field(None, description="PEM of the roots its time-stamps must come from.")
+    timestamp_seconds: float = Field(15.0, gt=0, description="How long it may take to answer.")
+    policy: str = Field(
+        "", description="Counting policy in place of each rule's own: fr-rehearsal-1 where test identities count."
+    )
+    rules_folder: Path | None = Field(None, description="More rule files (YAML), beside those that come with it.")
+    export_folder: Path | None = Field(None, description="Where exports wait; exports in data_dir if empty.")
+    export_days: float = Field(7.0, gt=0, description="How long an export can be fetched.")
+    small_cell: int = Field(11, ge=1, description="Crossed counts under this are withheld from auditors.")
+
+
 class Settings(BaseSettings):
     """The gateway's settings; a nested one is ``PASSERELLE_DMP__BASE_URL``."""
 
@@ -223,6 +246,7 @@ class Settings(BaseSettings):
     psc: PscSettings = PscSettings()
     directory: DirectorySettings = DirectorySettings()
     ordonnance: OrdonnanceSettings = OrdonnanceSettings()
+    feeds: FeedsSettings = FeedsSettings()
     console_secret: SecretStr | None = None
 
     @model_validator(mode="after")
@@ -232,6 +256,7 @@ class Settings(BaseSettings):
                 ("dmp.base_url", self.dmp.base_url),
                 ("insi.url", self.insi.url),
                 ("mss.white_list_url", self.mss.white_list_url),
+                ("feeds.timestamp_url", self.feeds.timestamp_url),
             ):
                 if value.startswith("http://"):
                     raise ValueError(f"{name} must be https in production")
