@@ -59,6 +59,7 @@ _FAULTS = {
     "reset_in_data": "the connection is lost, the message is not kept",
     "slow_bytes": "answers come byte by byte (parameter seconds for each)",
     "late_bounce": "accepted, then a delivery failure comes back (parameters status, text)",
+    "no_notices": "accepted, then nothing is ever told of it",
     "mdn_error": "the recipient answers an integration error (parameter code, 902 by default)",
 }
 
@@ -391,6 +392,8 @@ class MssSandbox:
     def _answer_back(self, envelope: Envelope, stored: StoredMail, judged: Judged) -> None:
         bounce = self.faults.take("DATA", "late_bounce")
         error = self.faults.take("DATA", "mdn_error")
+        if self.faults.take("DATA", "no_notices") is not None:
+            return
         wants_receipt = bool(judged.mail.header("Disposition-Notification-To"))
         for recipient in envelope.recipients:
             notify = envelope.notify.get(recipient, frozenset())
