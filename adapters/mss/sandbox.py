@@ -412,7 +412,8 @@ class MssSandbox:
                 continue
             if "SUCCESS" in notify:
                 self._notice(kind="delivered", **common)
-            if wants_receipt and stored.duplicate_of is None:
+            # Nobody reads most mailboxes of a simulator: it answers in their place, and only in theirs.
+            if wants_receipt and stored.duplicate_of is None and (error or not self.boxes.opened(recipient)):
                 code = str(error.parameters.get("code", "902")) if error is not None else ""
                 self._notice(kind="error" if code else "processed", code=code, **common)
 

@@ -30,6 +30,7 @@ class Boxes:
         self._mails: dict[int, tuple[str, BoxMail]] = {}
         self._by_box: dict[str, dict[int, BoxMail]] = {}
         self._watchers: dict[str, list[Callable[[], None]]] = {}
+        self._opened: set[str] = set()
         self.uid_validity = uid_validity
 
     def deliver(self, address: str, load: Callable[[], bytes]) -> None:
@@ -46,6 +47,16 @@ class Boxes:
             watchers = list(self._watchers.get(key, ()))
         for watcher in watchers:
             watcher()
+
+    def opened(self, address: str) -> bool:
+        """True when somebody has opened this mailbox: its reader answers the mails that ask for it."""
+        with self._lock:
+            return address.lower() in self._opened
+
+    def note_opened(self, address: str) -> None:
+        """Note that somebody opened a mailbox."""
+        with self._lock:
+            self._opened.add(address.lower())
 
     def content(self, address: str, folder: str = "INBOX") -> list[BoxMail]:
         """The mails of a folder, oldest first."""

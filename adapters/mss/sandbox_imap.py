@@ -151,6 +151,7 @@ class _Dialogue:
 
     async def _select(self, rest: str) -> str:
         self._folder = _name(rest)
+        self._operator.boxes.note_opened(self._mailbox)
         mails = self._mails()
         self._told = len(mails)
         next_uid = max((m.uid for m in mails), default=0) + 1
