@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, or_, select
 
 from gateway.feeds.entry import COLUMNS, as_json
 from gateway.feeds.subjects import pseudonyms
-from gateway.feeds.tables import entries, links
+from gateway.feeds.tables import chains, entries, links, pending
 
-__all__ = ["FILTERS", "history", "line", "page", "person_lines"]
+__all__ = ["FILTERS", "history", "line", "numbered", "page", "person_lines"]
 
 #: What a list of lines may be narrowed by: public name, column.
 FILTERS: Final[dict[str, ColumnElement[Any]]] = {
@@ -30,6 +30,7 @@ FILTERS: Final[dict[str, ColumnElement[Any]]] = {
 _FIELDS: Final = [entries.c[name] for name in COLUMNS]
 #: Commitments never leave: they join what pseudonyms of different purposes keep apart.
 _KEPT: Final = frozenset(["patient_commit", "encounter_commit"])
+_AT_ONCE: Final = 500
 
 KeyOf = Callable[[str], bytes]
 
@@ -61,6 +62,7 @@ def page(
     where: dict[str, Sequence[str]] | None = None,
     since: str | None = None,
     until: str | None = None,
+    persons: Sequence[str] | None = None,
     before: int | None = None,
     limit: int = 50,
     purpose: str,
@@ -68,7 +70,8 @@ def page(
 ) -> tuple[list[dict[str, Any]], int | None]:
     """A page of lines, newest first, and the cursor of the next (to be made opaque by the caller) or None.
 
-    ``tenants`` None means all; ``since`` and ``until`` are days. Patients show by their pseudonym for ``purpose``, and
+    ``tenants`` None means all; ``since`` and ``until`` are days; ``persons`` are professionals (RPPS) whose lines these
+    are, whether they acted or somebody acted for them. Patients show by their pseudonym for ``purpose``, and
     not at all once erased. Raises ``ValueError`` for a filter that does not exist or a limit outside 1 to 500.
     """
     if not 1 <= limit <= 500:
@@ -80,6 +83,8 @@ def page(
         if name not in FILTERS:
             raise ValueError(f"FEED-LINES-002: a filter among {', '.join(FILTERS)}")
         query = query.where(FILTERS[name].in_(list(values)))
+    if persons is not None:
+        query = query.where(_of_persons(persons))
     if since is not None:
         query = query.where(entries.c.day >= since)
     if until is not None:
@@ -91,26 +96,57 @@ def page(
     return _shown(connection, rows[:limit], purpose, key_of), following
 
 
+def _of_persons(persons: Sequence[str]) -> ColumnElement[bool]:
+    return or_(entries.c.actor_rpps.in_(list(persons)), entries.c.on_behalf_of_rpps.in_(list(persons)))
+
+
+def numbered(
+    connection: Connection, numbers: Mapping[str, Sequence[int]], *, purpose: str, key_of: KeyOf
+) -> list[dict[str, Any]]:
+    """The lines of these numbers in the chains of these tenants (a sample), in order of chain and number."""
+    rows: list[Row[Any]] = []
+    for tenant, wanted in sorted(numbers.items()):
+        for at in range(0, len(wanted), _AT_ONCE):
+            query = _query().where(links.c.tenant == tenant, links.c.seq.in_(list(wanted[at : at + _AT_ONCE])))
+            rows.extend(connection.execute(query.order_by(links.c.seq)).all())
+    return _shown(connection, rows, purpose, key_of)
+
+
 def line(
-    connection: Connection, entry_id: str, *, tenants: Sequence[str] | None, purpose: str, key_of: KeyOf
+    connection: Connection,
+    entry_id: str,
+    *,
+    tenants: Sequence[str] | None,
+    persons: Sequence[str] | None = None,
+    purpose: str,
+    key_of: KeyOf,
 ) -> dict[str, Any] | None:
-    """One line by its identifier, or None when it is not among those tenants' lines."""
+    """One line by its identifier, or None when it is not among those tenants' (or persons') lines."""
     try:
         wanted = bytes.fromhex(entry_id)
     except ValueError:
         return None
-    query = _query().where(entries.c.entry_id == wanted)
-    if tenants is not None:
-        query = query.where(entries.c.tenant.in_(list(tenants)))
+    # Identifiers are indexed by tenant: every chain is looked at by name rather than every line.
+    everyone = select(chains.c.tenant).union(select(pending.c.tenant))
+    among = everyone if tenants is None else list(tenants)
+    query = _query().where(entries.c.entry_id == wanted, entries.c.tenant.in_(among))
+    if persons is not None:
+        query = query.where(_of_persons(persons))
     found = _shown(connection, connection.execute(query).all(), purpose, key_of)
     return found[0] if found else None
 
 
 def history(
-    connection: Connection, entry_id: str, *, tenants: Sequence[str] | None, purpose: str, key_of: KeyOf
+    connection: Connection,
+    entry_id: str,
+    *,
+    tenants: Sequence[str] | None,
+    persons: Sequence[str] | None = None,
+    purpose: str,
+    key_of: KeyOf,
 ) -> list[dict[str, Any]]:
     """Every line of the same document, over its versions, attempts and states, oldest first; empty when unknown."""
-    own = line(connection, entry_id, tenants=tenants, purpose=purpose, key_of=key_of)
+    own = line(connection, entry_id, tenants=tenants, persons=persons, purpose=purpose, key_of=key_of)
     if own is None:
         return []
     if own.get("lineage_ref") is None:

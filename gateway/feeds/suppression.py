@@ -38,13 +38,15 @@ def crossed(by: Sequence[str]) -> bool:
     return bool(asked & _PLACES) and bool(asked & _TIMES) and bool(asked & _KINDS)
 
 
-def suppress(counts: Sequence[Count], *, by: Sequence[str], small: int = SMALL) -> list[Cell]:
+def suppress(
+    counts: Sequence[Count], *, by: Sequence[str], small: int = SMALL, across: Sequence[str] = ()
+) -> list[Cell]:
     """Withhold small cells of a crossed count, and with a lone one the next smallest of its row.
 
     A single withheld cell could be had from a total published elsewhere; two cannot. Counts that do not cross kind,
-    place and time are given as they are.
+    place and time are given as they are; ``across`` are the dimensions the counts were narrowed by, which cross too.
     """
-    if not crossed(by):
+    if not crossed([*by, *across]):
         return [Cell(service=one.service, group=dict(one.group), count=one.count) for one in counts]
     withheld = {at for at, one in enumerate(counts) if one.count < small}
     for dimension in by:
