@@ -23,6 +23,8 @@ from gateway.store.migrate import upgrade
 from security.tokens import make_client_key
 from tests.support.zygote import Node, Zygote
 
+ROOT = Path(__file__).resolve().parent.parent.parent
+
 SCOPES = ("documents:write", "documents:read", "feeds:read", "identities:write", "identities:read", "operations")
 
 
