@@ -201,13 +201,15 @@ def _package(node: Node) -> Package | None:
     if kind is not None and (value := kind.raw("valueCodeableConcept")) is not None:
         place = f"{kind.place}/valueCodeableConcept"
         for i, item in enumerate(codings(value, place)):
-            members.setdefault("code", code(item, f"{place}/coding/{i}"))
+            found = code(item, f"{place}/coding/{i}")
+            if found is not None:
+                members.setdefault("container" if found.system == EDQM else "code", found)
         text = value.get("text")
         if isinstance(text, str) and text.strip():
             members["name"] = text
     unit = node.extension("unit-of-presentation")
     if unit is not None:
-        members["container"] = first_code(unit, "valueCodeableConcept")
+        members.setdefault("container", first_code(unit, "valueCodeableConcept"))
     size = node.extension("size-of-item")
     if size is not None:
         members["capacity"] = quantity(size, "valueQuantity")

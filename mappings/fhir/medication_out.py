@@ -52,15 +52,13 @@ def medication(out: BundleOut, place: str, value: Medication) -> Json:
         extensions.append(extension("classification", valueCodeableConcept=code_concept(value.atc)))
     sent: Json = {"extension": extensions, "code": medication_code(value)}
     if (package := value.package) is not None:
-        words: Json = {}
-        if package.code is not None:
-            words["coding"] = [coding(package.code)]
+        # The container (EDQM) and the code of the package (CIP) of one asContent: told apart by their terminology.
+        codings = [coding(c) for c in (package.container, package.code) if c is not None]
+        words: Json = {"coding": codings} if codings else {}
         if package.name:
             words["text"] = package.name
         if words:
             extensions.append(extension("package-type", valueCodeableConcept=words))
-        if package.container is not None:
-            extensions.append(extension("unit-of-presentation", valueCodeableConcept=code_concept(package.container)))
         if package.capacity is not None:
             extensions.append(extension("size-of-item", valueQuantity=quantity(package.capacity)))
     if value.form is not None:

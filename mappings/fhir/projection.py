@@ -9,7 +9,7 @@ from typing import Any, Final
 from conformance.verdict import Text
 from mappings.document.base import Part
 from mappings.document.header import Authentication
-from mappings.document.medication import ATC, AfterEvent, Dosage, Medication, Posology, PosologyMode
+from mappings.document.medication import ATC, AfterEvent, Dosage, Medication, Package, Posology, PosologyMode
 from mappings.document.people import IdentityStatus, Organization
 from mappings.document.prescription import MedicationLine, Substitution
 from mappings.document.summary import FamilyCondition, Problem
@@ -31,6 +31,7 @@ from mappings.rendering.posology import sentence
 
 __all__ = ["TABLE"]
 
+_EDQM: Final = "0.4.0.127.0.16.1.1.2.1"
 _EPU: Final = IDENTIFIERS["prescription"]["system"][8:]
 _NO_SECONDS: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?:Z|[+-]\d{2}:\d{2})\Z")
 _PRESCRIPTION: Final = frozenset({"prescription"})
@@ -252,6 +253,14 @@ def _telecom(value: Any) -> Any:
     if use == "PG" and scheme != "tel":
         use = None
     return value if use == value.use else value.model_copy(update={"use": use})
+
+
+def _package(value: Any) -> Any:
+    """Container and code come back by their terminology: EDQM is the container."""
+    known = [c for c in (value.container, value.code) if c is not None]
+    container = next((c for c in known if c.system == _EDQM), None)
+    other = next((c for c in known if c.system != _EDQM), None)
+    return value.model_copy(update={"container": container, "code": other})
 
 
 def _organization(value: Any) -> Any:
@@ -505,6 +514,7 @@ TABLE: Final = Table(
         Form(cls=Quantity, becomes=_quantity),
         Form(cls=Telecom, becomes=_telecom),
         Form(cls=Organization, becomes=_organization),
+        Form(cls=Package, becomes=_package),
         Form(cls=Medication, becomes=_medication),
         Form(cls=Substitution, becomes=_substitution),
     ),

@@ -49,7 +49,7 @@ DIFFERENCES: Final[dict[str, str]] = {
     "Immunization.occurrencePeriod.end": "CI-SIS gives one date of vaccination: occurrenceDateTime",
     "Immunization.occurrencePeriod.start": "CI-SIS gives one date of vaccination: occurrenceDateTime",
     "Immunization.protocolApplied.doseNumber": "a choice in R4: doseNumberPositiveInt",
-    "Medication.amount": "ihe-ext-medication-sizeofitem and unitofpresentation hold the package",
+    "Medication.amount": "ihe-ext-medication-sizeofitem and package-type hold the package",
     "Medication.ingredient.itemReference": "itemCodeableConcept; references are read",
     "MedicationDispense.dosageInstruction.additionalInstruction": "patientInstruction (mapping 6); both are read",
     "MedicationRequest.dosageInstruction.patientInstruction": "additionalInstruction; both are read",
