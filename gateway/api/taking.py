@@ -18,12 +18,23 @@ from gateway.ids import new_oid
 from gateway.journey.accept import Accepted, accept, replay
 from gateway.journey.accept import Request as Submission
 from gateway.problems import Conflict, Forbidden, Invalid, TooLarge, Unreadable, rule
-from gateway.services.envelope import Sent, form_of, media_type, open_body, open_multipart
+from gateway.services.addressing import addressed, answered
+from gateway.services.envelope import Mail, Sent, form_of, media_type, open_body, open_multipart
 from gateway.services.intake import UNREADABLE, Intake, IntakeOptions, IntakeRefused, convert, describe_actor
 from gateway.store.engine import ACCEPT
 from gateway.tenants import Tenant
 
-__all__ = ["Coming", "announced", "convert_sent", "keep", "read_sent", "submission_of", "take"]
+__all__ = [
+    "Coming",
+    "announced",
+    "body_mac",
+    "convert_sent",
+    "keep",
+    "mail_asked",
+    "read_sent",
+    "submission_of",
+    "take",
+]
 
 NO_KEY = rule(
     "API-IDEM-001",
@@ -195,7 +206,7 @@ async def submission_of(gateway: Gateway, caller: Caller, tenant: Tenant, coming
         raise Forbidden([WRONG_ACTOR.finding("/actor")], slug="actor-not-granted")
     if sent.envelope.deliver_to.dmp:
         _check_size(len(intake.cda), gateway, encoded=False)
-    mail = sent.envelope.deliver_to.mss
+    recipients, options = await mail_asked(gateway, tenant, sent.envelope.deliver_to.mss)
     return Submission(
         tenant=tenant.id,
         client=caller.client.id,
@@ -204,11 +215,30 @@ async def submission_of(gateway: Gateway, caller: Caller, tenant: Tenant, coming
         body_mac=body_mac(gateway, tenant, coming.content),
         idempotency_key=coming.key,
         to_dmp=sent.envelope.deliver_to.dmp,
-        recipients=tuple(r.model_dump(mode="json") for r in mail.recipients) if mail else (),
-        options=mail.model_dump(mode="json", exclude={"recipients"}, exclude_none=True) if mail else {},
+        recipients=recipients,
+        options=options,
         test_case=coming.test_case,
         counting=sent.envelope.counting.model_dump(mode="json", exclude_none=True, by_alias=False),
     )
+
+
+async def mail_asked(
+    gateway: Gateway, tenant: Tenant, mail: Mail | None
+) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]]:
+    """Recipients and options of the mail asked for with a document: teams opened, what it answers found."""
+    if mail is None:
+        return (), {}
+
+    def read(connection: Connection) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]]:
+        named = [one.model_dump(mode="json") for one in mail.recipients]
+        recipients = addressed(connection, tenant.id, named, mail.teams, place="/deliverTo/mss")
+        options = mail.model_dump(mode="json", exclude={"recipients", "teams", "in_reply_to"}, exclude_none=True)
+        if mail.in_reply_to is not None:
+            found = answered(connection, tenant.id, mail.in_reply_to, "/deliverTo/mss/inReplyTo")
+            options |= {"thread": found.thread, "answering": found.message_id}
+        return recipients, options
+
+    return await gateway.store.read(read)
 
 
 async def keep(gateway: Gateway, submissions: Sequence[Submission]) -> list[Accepted]:

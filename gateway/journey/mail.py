@@ -131,8 +131,10 @@ class MailCourier(CourierBase):
         return mail
 
     def _conversation(self, connection: Connection, letter: Letter) -> tuple[threads.Reply, str | None]:
+        """The headers that keep the mail in its conversation; a new one when none is asked for."""
         thread = letter.asked.get("thread")
-        if thread is None:
+        # What answers professionals is no part of a patient's conversation, and the other way round.
+        if thread is None or threads.audience_of(connection, letter.tenant.id, thread) != str(letter.audience):
             return threads.Reply(), None
         answering = letter.asked.get("answering")
         reply = threads.reply(connection, letter.tenant.id, thread, answering=answering, besides=letter.delivery.id)

@@ -16,7 +16,7 @@ from adapters.mss.tracking import references
 from gateway.ids import new_id
 from gateway.store.mail_tables import mail_received, mail_sent, mail_threads
 
-__all__ = ["Reply", "begin", "find", "reply", "touch"]
+__all__ = ["Reply", "audience_of", "begin", "find", "reply", "touch"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,12 @@ def begin(connection: Connection, tenant: str, audience: str, identity: str | No
         )
     )
     return number
+
+
+def audience_of(connection: Connection, tenant: str, thread: str) -> str | None:
+    """Whom a conversation is with; None when it is not one of this structure."""
+    query = select(mail_threads.c.audience).where(mail_threads.c.id == thread, mail_threads.c.tenant_id == tenant)
+    return connection.execute(query).scalar_one_or_none()
 
 
 def touch(connection: Connection, thread: str, now: datetime, identity: str | None = None) -> None:

@@ -56,10 +56,16 @@ class MailRecipient(Part):
 class Mail(Part):
     """Mail asked for with a document."""
 
-    recipients: tuple[MailRecipient, ...] = Field(min_length=1, max_length=50)
+    recipients: tuple[MailRecipient, ...] = Field((), max_length=50)
+    teams: tuple[str, ...] = Field(
+        (), max_length=10, description="Teams, by id or name: their members as they are now."
+    )
     body: str | None = Field(None, max_length=4000, description="Words for the readers; made when absent.")
     reply_to: str | None = Field(None, max_length=254)
     no_reply: bool = Field(False, description="Close the exchange with a citizen (X-MSS-MES: FIN).")
+    in_reply_to: str | None = Field(
+        None, max_length=64, description="What this answers: a mail received, a message, or a conversation, by its id."
+    )
 
 
 class DeliverTo(Part):
