@@ -45,6 +45,8 @@ log = structlog.get_logger("passerelle.dmp")
 
 #: Errors of a registry that holds another state than the one the set was made for: it is read anew.
 _STALE: Final = frozenset({"XDSMetadataVersionError", "XDSMetadataUpdateError", "UnresolvedReferenceException"})
+#: The status sent is not the present one, which a deletion in the structure's name has no way to read.
+_OTHER_STATUS: Final = "XDSMetadataUpdateError"
 
 NOT_FED = Cause(
     code="not_in_dmp",
@@ -88,7 +90,8 @@ def ask_change(
 ) -> Asked:
     """Queue a change behind what was asked before for the same document; raises :class:`NotFed`.
 
-    A deletion stops a feed that has not begun. Asking again for what is already queued last gives the same delivery.
+    A deletion stops a feed that has not begun, unless something was asked behind it. Asking again for what is already
+    queued last gives the same delivery.
     """
     feeds = connection.execute(
         select(deliveries)
@@ -102,10 +105,8 @@ def ask_change(
     feed = feeds[0] if feeds else None
     if feed is None or (feed.ended_at is not None and feed.state != str(Delivery.ACKNOWLEDGED)):
         raise NotFed(document.id)
-    if change is Change.DELETE and feed.prepared is None and feed.state in ("queued", "held", "retrying"):
-        withdrawn = cause_of(CauseCode.WITHDRAWN_BY_CALLER)
-        move(connection, vault, feed, Delivery.WITHDRAWN, at=now, by=by, cause=withdrawn)
-        return Asked(delivery=feed.id, withdrawn=True)
+    if _deleted(connection, document.id):
+        raise NotFed(document.id)
     last = connection.execute(
         select(deliveries)
         .where(
@@ -116,6 +117,11 @@ def ask_change(
         .order_by(deliveries.c.rank.desc())
         .limit(1)
     ).one()
+    unsent = feed.prepared is None and feed.state in ("queued", "held", "retrying")
+    if change is Change.DELETE and unsent and last.id == feed.id:
+        withdrawn = cause_of(CauseCode.WITHDRAWN_BY_CALLER)
+        move(connection, vault, feed, Delivery.WITHDRAWN, at=now, by=by, cause=withdrawn)
+        return Asked(delivery=feed.id, withdrawn=True)
     if last.document_id == document.id and last.action == str(change) and last.ended_at is None:
         return Asked(delivery=last.id)
     delivery_id = new_id("dlv", now)
@@ -217,10 +223,12 @@ class ChangeCarrier:
         """The entry as the registry has it now; of a deletion in the structure's name, its reference only."""
         document, patient = load.document, patient_id(load.identity)
         by_id = [("XDSDocumentEntryUniqueId", messages.query_list([document.unique_id]))]
-        if change is not Change.DELETE:
+        found: tuple[DocumentEntry, ...] = ()
+        answer = QueryAnswer(outcome=outcome(Layer.LOCAL, "not_found"))
+        if change is not Change.DELETE or actor.authn_declaration is not None:
             answer = await line.client.query("GetDocuments", by_id, patient, actor)
-            found: tuple[DocumentEntry, ...] = answer.objects.entries
-        else:
+            found = answer.objects.entries
+        if change is Change.DELETE and not found:
             reference = await line.client.find_by_unique_id(document.unique_id, patient, actor)
             answer = QueryAnswer(outcome=reference.outcome)
             status = await self._courier.store.read(lambda c: _known_status(c, document))
@@ -294,10 +302,10 @@ class ChangeCarrier:
         if said.kind is Kind.ACCEPTED or said.original_code == "XDSDuplicateUniqueIdInRegistry":
             # A set the registry has already is this very one: its id is ours alone, and was kept before it left.
             await self._done(load, load.document.unique_id)
-        elif said.original_code in _STALE and not (doubt and change is Change.DELETE):
+        elif said.original_code in _STALE and (change is not Change.DELETE or said.original_code != _OTHER_STATUS):
             await self._later(load, said)
-        elif said.original_code in _STALE:
-            # Deleted by the set whose answer was lost, or changed by somebody else: only a person can tell.
+        elif said.original_code == _OTHER_STATUS and doubt:
+            # Deleted by the set whose answer was lost, or archived by somebody else: only a person can tell.
             await courier.finish(delivery, Delivery.DEAD_LETTER, _cause(said))
         else:
             await self._judge(load, said, doubt)
@@ -389,6 +397,19 @@ def _was_fed(connection: Connection, document_id: str) -> bool:
                 deliveries.c.state == str(Delivery.ACKNOWLEDGED),
             )
         ).scalar_one()
+    )
+
+
+def _deleted(connection: Connection, document_id: str) -> bool:
+    return (
+        connection.execute(
+            select(deliveries.c.id).where(
+                deliveries.c.document_id == document_id,
+                deliveries.c.action == str(Change.DELETE),
+                deliveries.c.state == str(Delivery.ACKNOWLEDGED),
+            )
+        ).first()
+        is not None
     )
 
 

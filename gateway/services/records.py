@@ -241,7 +241,7 @@ class Records:
     async def _found(self, visit: Visit, patient: PatientId, answer: QueryAnswer) -> list[Found]:
         if not answer.outcome.ok:
             raise RecordRefused(answer.outcome)
-        entries = [e for e in answer.objects.entries if e.unique_id]
+        entries = _newest(answer.objects.entries)
         handles = await self._handles(visit, [_target(e, patient) for e in entries])
         names = [e.unique_id for e in entries]
 
@@ -372,6 +372,24 @@ class Records:
             ).first()
 
         return await self._gateway.store.read(load)
+
+
+def _newest(entries: Iterable[DocumentEntry]) -> list[DocumentEntry]:
+    """Each document once: earlier versions of its metadata are its own past, not other documents (dmp.md 4.3)."""
+    kept: dict[tuple[str, str], DocumentEntry] = {}
+    for entry in entries:
+        key = (entry.unique_id, entry.logical_id)
+        held = kept.get(key)
+        if entry.unique_id and (held is None or _version(entry) > _version(held)):
+            kept[key] = entry
+    return list(kept.values())
+
+
+def _version(entry: DocumentEntry) -> float:
+    try:
+        return float(entry.version)
+    except ValueError:
+        return 0.0
 
 
 def _target(entry: DocumentEntry, patient: PatientId) -> Target:

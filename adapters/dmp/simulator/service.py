@@ -141,7 +141,7 @@ class Service:
             status = int(fault.number("status", 500))
             self.journal.record(label, f"http_{status}", request=package.root, status=status)
             return Response(b"", status, headers=headers)
-        reply = self._asked(fault, multipart) or self._answer(
+        reply = self._asked(fault, transaction, multipart) or self._answer(
             request, transaction, label, package, envelope, fault, multipart
         )
         return self._send(request, package.root, label, envelope.message_id, reply, fault, transaction)
@@ -156,7 +156,7 @@ class Service:
                 return name, _label(name, envelope.body)
         return "", "unknown"
 
-    def _asked(self, fault: Fault | None, multipart: bool) -> Reply | None:
+    def _asked(self, fault: Fault | None, transaction: str, multipart: bool) -> Reply | None:
         """The answer of a fault that takes the place of the work."""
         if fault is None:
             return None
@@ -174,7 +174,8 @@ class Service:
             problem = RegistryProblem(
                 code=text.get("code", "XDSRegistryError"), context=text.get("context", "panne demandée")
             )
-            return Reply(body=registry_response("Failure", [problem]), outcome=problem.code)
+            refusal = wrapped(transaction, registry_response("Failure", [problem]), [problem])
+            return Reply(body=refusal, outcome=problem.code, package=multipart)
         if fault.name == "failure_without_error":
             return Reply(body=registry_response("Failure", []), outcome="failure_without_error")
         if fault.name in ("html", "not_xml", "huge"):
