@@ -16,6 +16,8 @@ from gateway import __version__
 from gateway.api import (
     apcv,
     checks,
+    deliveries,
+    dispensations,
     documents,
     errors,
     feeds,
@@ -24,15 +26,17 @@ from gateway.api import (
     identity_questions,
     metrics,
     oauth,
+    prescriptions,
     record_changes,
     records,
     webhooks,
 )
+from gateway.console.install import install as install_console
 from gateway.context import Gateway
 from gateway.ids import new_id
 from gateway.journey.clock import utc_now
 from gateway.runtime import open_gateway, start_gateway, stop_gateway
-from gateway.services import keys
+from gateway.services import keys, psc
 from gateway.settings import Settings
 
 __all__ = ["create_app"]
@@ -105,6 +109,7 @@ def create_app(
         running = gateway or open_gateway(settings or Settings())
         app.state.gateway = running
         app.state.under_way = set()
+        app.state.psc_verifier = psc.open_verifier(running.settings, running.now)
         if prepare is not None:
             prepare(running)
         await start_gateway(running, workers=running.settings.workers_inside or running.store.sqlite)
@@ -113,6 +118,8 @@ def create_app(
         try:
             yield
         finally:
+            if app.state.psc_verifier is not None:
+                await app.state.psc_verifier.aclose()
             await stop_gateway(running)
             log.info("gateway.stopped")
 
@@ -126,7 +133,8 @@ def create_app(
     )
     errors.install(app)
     modules = (oauth, documents, identities, apcv, identity_questions, feeds, checks, webhooks, health, metrics)
-    for module in (*modules, records, record_changes):
+    for module in (*modules, records, record_changes, deliveries, prescriptions, dispensations):
         app.include_router(module.router)
+    install_console(app)
     app.add_middleware(RequestFrame)
     return app

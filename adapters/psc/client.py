@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import ssl
+import warnings
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,6 @@ from typing import Any, Literal, Self
 
 import httpx
 from authlib.integrations.base_client.errors import OAuthError
-from authlib.integrations.httpx_client import AsyncOAuth2Client
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
@@ -23,6 +23,11 @@ from joserfc.jwk import KeySet
 from adapters.psc.userinfo import BadUserinfo, Professional, read_userinfo
 from security import json as hard_json
 from security.errors import UnsafeInput
+
+with warnings.catch_warnings():
+    # Authlib asks for the successor of httpx at import; nothing an operator could do about it.
+    warnings.simplefilter("ignore")
+    from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 __all__ = ["CibaRequest", "PscClient", "PscRefused", "PscSettings", "Tokens"]
 
