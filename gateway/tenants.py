@@ -37,6 +37,7 @@ SCOPES = (
     "identities:read",
     "identities:write",
     "messages:write",
+    "messages:read",
     "feeds:read",
     "feeds:write",
     "feeds:audit",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -12,6 +10,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import Connection, select, tuple_
 
 from gateway.api.access import Caller, Language, gateway_of, needs
+from gateway.api.cursors import close_cursor, open_cursor
 from gateway.api.examples import DOCUMENT_BODY, RECEIPT_EXAMPLE
 from gateway.api.receipts import document_of, receipt
 from gateway.api.shapes import DocumentPage, ProblemOut, Receipt
@@ -20,7 +19,7 @@ from gateway.context import Gateway
 from gateway.journey.accept import Accepted
 from gateway.journey.record import cause_of, move
 from gateway.journey.states import CauseCode, Delivery, IllegalMove
-from gateway.problems import Conflict, Invalid, NotFound, rule
+from gateway.problems import Conflict, NotFound, rule
 from gateway.store import blobs
 from gateway.store.tables import deliveries, documents
 
@@ -41,13 +40,6 @@ TOO_LATE = rule(
     "Nothing can be withdrawn any more: deliveries have ended or are under way.",
     "Pour un document déjà dans le DMP, demandez sa suppression.",
     "For a document already in the DMP, ask for its deletion.",
-)
-BAD_CURSOR = rule(
-    "API-PAGE-001",
-    "Ce curseur n'est pas valable.",
-    "This cursor is not valid.",
-    "Relisez depuis le début.",
-    "Read again from the start.",
 )
 PURGED = rule(
     "API-DOC-003",
@@ -164,14 +156,14 @@ async def listing(
     if actor:
         query = query.where(documents.c.actor_id == actor)
     if cursor:
-        query = query.where(tuple_(documents.c.received_at, documents.c.id) < _open_cursor(cursor))
+        query = query.where(tuple_(documents.c.received_at, documents.c.id) < open_cursor(cursor))
     query = query.order_by(documents.c.received_at.desc(), documents.c.id.desc()).limit(limit + 1)
 
     def load(connection: Connection) -> DocumentPage:
         rows = connection.execute(query).all()
-        more = len(rows) > limit
+        last = rows[limit - 1] if len(rows) > limit else None
         items = [receipt(connection, row, language) for row in rows[:limit]]
-        return DocumentPage(items=items, cursor=_close_cursor(rows[limit - 1]) if more else None)
+        return DocumentPage(items=items, cursor=close_cursor(last.received_at, last.id) if last is not None else None)
 
     return _out(await gateway.store.read(load))
 
@@ -180,19 +172,6 @@ def _aware(at: datetime) -> datetime:
     from gateway.api.receipts import PARIS
 
     return at if at.tzinfo else at.replace(tzinfo=PARIS)
-
-
-def _close_cursor(row: Any) -> str:
-    return base64.urlsafe_b64encode(f"{row.received_at.isoformat()}|{row.id}".encode()).decode().rstrip("=")
-
-
-def _open_cursor(cursor: str) -> tuple[datetime, str]:
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        at, _, document_id = text.partition("|")
-        return datetime.fromisoformat(at), document_id
-    except (ValueError, binascii.Error):
-        raise Invalid([BAD_CURSOR.finding("cursor")], slug="invalid-cursor") from None
 
 
 async def _load(request: Request, caller: Caller, document_id: str) -> Any:
