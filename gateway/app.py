@@ -24,11 +24,14 @@ from gateway.api import (
     health,
     identities,
     identity_questions,
+    inbox,
+    messages,
     metrics,
     oauth,
     prescriptions,
     record_changes,
     records,
+    teams,
     webhooks,
 )
 from gateway.console.install import install as install_console
@@ -134,6 +137,8 @@ def create_app(
     errors.install(app)
     modules = (oauth, documents, identities, apcv, identity_questions, feeds, checks, webhooks, health, metrics)
     for module in (*modules, records, record_changes, deliveries, prescriptions, dispensations):
+        app.include_router(module.router)
+    for module in (messages, inbox, teams):
         app.include_router(module.router)
     install_console(app)
     app.add_middleware(RequestFrame)

@@ -48,10 +48,13 @@ TWICE = rule(
 async def register(
     request: Request,
     asked: WebhookIn,
-    caller: Annotated[Caller, Depends(needs("documents:write"))],
+    caller: Annotated[Caller, Depends(needs("documents:write", "messages:write"))],
     passerelle_tenant: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Register an address; each end of a delivery is posted there, signed with the secret shown once here."""
+    """Register an address: ends of deliveries, fates of mails and mails received are posted there, signed.
+
+    The secret of the signature is shown once, here.
+    """
     gateway = gateway_of(request)
     tenant = caller.acting_for(asked.tenant or passerelle_tenant)
     problem = await address_problem(asked.url, allow_private=gateway.settings.allow_private_webhooks)
@@ -86,7 +89,7 @@ async def register(
 
 
 @router.get("", response_model=list[WebhookOut], summary="List webhooks", responses=READ_PROBLEMS)
-async def listing(request: Request, caller: Annotated[Caller, Depends(needs("documents:write"))]) -> Response:
+async def listing(request: Request, caller: Annotated[Caller, Depends(needs("documents:write", "messages:write"))]) -> Response:
     """Your webhooks, without their secrets."""
     gateway = gateway_of(request)
     rows = await gateway.store.read(
@@ -101,7 +104,7 @@ async def listing(request: Request, caller: Annotated[Caller, Depends(needs("doc
 
 @router.delete("/{webhook_id}", status_code=204, summary="Remove a webhook", responses=READ_PROBLEMS)
 async def remove(
-    request: Request, webhook_id: str, caller: Annotated[Caller, Depends(needs("documents:write"))]
+    request: Request, webhook_id: str, caller: Annotated[Caller, Depends(needs("documents:write", "messages:write"))]
 ) -> Response:
     """Stop calling an address."""
     gateway = gateway_of(request)
