@@ -163,6 +163,23 @@ class Funnel:
     countable: list[Countable] = field(default_factory=list)
     not_concerned: int = 0  #: entries of another type of document, not in the funnel
     late_deletions: int = 0  #: by the author after the close: flagged, not subtracted
+    #: Entries behind each number, by ``refused/reason``, ``repeats/reason`` or ``excluded/reason``.
+    behind: dict[str, list[str]] = field(default_factory=dict)
+
+    def refuse(self, reason: str, line: Line) -> None:
+        """Count an entry that was not accepted."""
+        self.refused[reason] += 1
+        self.behind.setdefault(f"refused/{reason}", []).append(line.entry_id)
+
+    def repeat(self, reason: str, line: Line) -> None:
+        """Count an accepted entry that adds nothing."""
+        self.repeats[reason] += 1
+        self.behind.setdefault(f"repeats/{reason}", []).append(line.entry_id)
+
+    def exclude(self, reason: str, line: Line) -> None:
+        """Count a lineage (or event) that a condition leaves out."""
+        self.excluded[reason] += 1
+        self.behind.setdefault(f"excluded/{reason}", []).append(line.entry_id)
 
     def as_json(self) -> dict[str, object]:
         """The funnel as it is shown."""
@@ -233,7 +250,7 @@ def documents(
         if line.state in _REFUSED:
             if inside:
                 out.submitted += 1
-                out.refused[line.reason or line.state] += 1
+                out.refuse(line.reason or line.state, line)
             continue
         if line.state not in _POSITIVE or line.day > closes:
             continue
@@ -242,7 +259,7 @@ def documents(
             out.accepted += 1
         if lineage in known and lineage not in first:
             if inside:
-                out.repeats["metadata_only" if line.state == "metadata_changed" else "earlier_period"] += 1
+                out.repeat("metadata_only" if line.state == "metadata_changed" else "earlier_period", line)
             continue
         if lineage in first:
             versions[lineage].append(line)
@@ -250,19 +267,19 @@ def documents(
                 same = line.state == "metadata_changed" or (
                     line.content is not None and line.content == contents[lineage]
                 )
-                out.repeats["metadata_only" if same else "new_version"] += 1
+                out.repeat("metadata_only" if same else "new_version", line)
             contents[lineage] = line.content or contents[lineage]
             continue
         if line.state == "metadata_changed":
             # The document itself was fed elsewhere, or before this ledger began.
             if inside:
-                out.repeats["metadata_only"] += 1
+                out.repeat("metadata_only", line)
             continue
         key = None if line.content is None else (line.patient, line.content)
         if key is not None and key in seen and seen[key] not in deleted:
             duplicates.add(lineage)
             if inside:
-                out.repeats["duplicate"] += 1
+                out.repeat("duplicate", line)
             known.add(lineage)
             continue
         if key is not None:
@@ -280,7 +297,7 @@ def documents(
             best = next(one for one in versions[lineage] if where.exclusion(one, chosen) is None)
             out.countable.append(Countable(lineage, day, best))
         else:
-            out.excluded[reason] += 1
+            out.exclude(reason, line)
     return out
 
 
@@ -315,7 +332,7 @@ def events(
             continue
         if line.state in _REFUSED and line.state not in where.states:
             out.submitted += 1
-            out.refused[line.reason or line.state] += 1
+            out.refuse(line.reason or line.state, line)
             continue
         if line.state not in where.states:
             continue
@@ -323,7 +340,7 @@ def events(
         out.accepted += 1
         key = (line.state, line.lineage or line.message or line.entry_id)
         if key in seen:
-            out.repeats["partial" if line.kind == "eprescription" else "duplicate"] += 1
+            out.repeat("partial" if line.kind == "eprescription" else "duplicate", line)
             continue
         seen.add(key)
         out.lineages += 1
@@ -333,5 +350,5 @@ def events(
         if reason is None:
             out.countable.append(Countable(key[1], _dated(line, basis), line))
         else:
-            out.excluded[reason] += 1
+            out.exclude(reason, line)
     return out

@@ -67,7 +67,9 @@ class Store:
     def create_all(self) -> None:
         """Make the tables of an empty database (tests); a service uses the migrations."""
         import gateway.feeds.tables
+        import gateway.store.console_tables
         import gateway.store.mail_tables
+        import gateway.store.order_tables
         import gateway.store.tables  # noqa: F401
 
         metadata.create_all(self.engine)

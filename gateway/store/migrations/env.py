@@ -6,7 +6,9 @@ from alembic import context
 from sqlalchemy import create_engine, text
 
 import gateway.feeds.tables
+import gateway.store.console_tables
 import gateway.store.mail_tables
+import gateway.store.order_tables
 import gateway.store.tables  # noqa: F401
 from gateway.store.metadata import metadata
 

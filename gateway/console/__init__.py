@@ -1,0 +1,1 @@
+"""The console: the pages that auditors, professionals and operators look at, in French, without JavaScript."""
