@@ -25,6 +25,7 @@ from gateway.journey.lane import Courier
 from gateway.journey.retry import RetryPolicy
 from gateway.journey.worker import Worker
 from gateway.pulse import Pulse
+from gateway.services.orders import close_service
 from gateway.settings import Settings
 from gateway.store.engine import Store
 from gateway.store.ownership import check_master_key, hold_file
@@ -150,6 +151,7 @@ async def start_workers(gateway: Gateway, *, mail_only: bool = False) -> None:
     from gateway.journey.hooks import HookCaller
     from gateway.journey.mail import MailCourier
     from gateway.journey.mailbox import MailReceiver
+    from gateway.journey.orders import OrderRelays
     from gateway.journey.qualify import Qualifier
     from gateway.neighbours import Neighbours
     from gateway.services.evidence import Recorder
@@ -180,6 +182,8 @@ async def start_workers(gateway: Gateway, *, mail_only: bool = False) -> None:
         receiver = MailReceiver(gateway, neighbours, owner=f"{gethostname()[:40]}:{os.getpid()}:{token_hex(4)}")
         chores += receiver.chores()
         gateway.health["closers"].insert(0, receiver.close)
+    if settings.ordonnance.base_url and not mail_only:
+        chores.append((settings.poll_seconds, OrderRelays(gateway, policy=policy).run))
     gateway.worker = Worker(
         gateway.store,
         gateway.vault,
@@ -221,6 +225,7 @@ async def stop_gateway(gateway: Gateway) -> None:
     for chore in chores:
         chore.cancel()
     await asyncio.gather(*chores, return_exceptions=True)
+    await close_service(gateway)
     if gateway.pulse is not None:
         await gateway.pulse.stop()
     await asyncio.to_thread(partial(gateway.pool.shutdown, wait=True, cancel_futures=True))

@@ -95,6 +95,7 @@ class OrdonnanceSettings(_Group):
     api_key: SecretStr = SecretStr("")
     trust: Path | None = Field(None, description="PEM of authorities; the system's when empty.")
     timeout_seconds: float = 8.0
+    relay_days: int = Field(30, ge=1, description="How long an outage of the service is waited out.")
     code: Literal["signed", "project-1"] = Field(
         "signed",
         description="2D code of the printed form, project formats both, since the national one is not public: sealed "
