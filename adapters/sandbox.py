@@ -102,6 +102,8 @@ class Sandbox:
         pki = self.pki
         return {
             "PASSERELLE_ENVIRONMENT": "test",
+            # Everybody here is fictitious: test identities count.
+            "PASSERELLE_FEEDS__POLICY": "fr-rehearsal-1",
             # No Pro Santé Connect here: the calling software says who consults.
             "PASSERELLE_RECORDS_ACTOR": "declared",
             "PASSERELLE_DMP__BASE_URL": self.dmp.base_url,

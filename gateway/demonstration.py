@@ -35,12 +35,40 @@ SCOPES: dict[str, tuple[str, ...]] = {
         "identities:read",
         "identities:write",
         "messages:write",
+        "messages:read",
         "feeds:read",
+        "feeds:write",
         "records:read",
     ),
-    "pharmacy": ("dispensations:write", "documents:read", "feeds:read"),
-    "auditor": ("feeds:audit", "feeds:read"),
+    "pharmacy": (
+        "dispensations:write",
+        "documents:read",
+        "messages:write",
+        "messages:read",
+        "feeds:read",
+        "feeds:write",
+    ),
+    "auditor": ("feeds:audit", "feeds:read", "feeds:write"),
+    "professional": ("feeds:read",),
     "operator": ("operations", "documents:read"),
+}
+
+
+#: The professional whose own lines the professional's client sees.
+DOCTOR = "899700218896"
+#: Towards the feeds: role, and what the grant states once for every query.
+STANDING: dict[str, tuple[str, dict[str, Any]]] = {
+    "vendor": ("vendor", {"segurRef": "DEMO-0001"}),
+    "pharmacy": ("structure", {}),
+    "professional": ("professional", {}),
+    "auditor": (
+        "fund",
+        {
+            "purpose": "démonstration",
+            "legalBasis": "données fictives",
+            "accreditation": "DEMO-AGREMENT-1",
+        },
+    ),
 }
 
 
@@ -152,6 +180,8 @@ class Demonstration:
         with Sandbox(self.folder / "sandbox", structure_id=CABINET[0], structure_name=CABINET[1]) as sandbox:
             self.sandbox = sandbox
             nested = _nested(sandbox.environment())
+            # Heads are signed as one looks.
+            nested["feeds"] = {**nested.get("feeds", {}), "head_seconds": 1.0}
             for name, value in self._settings.items():
                 nested[name] = {**nested.get(name, {}), **value} if isinstance(value, dict) else value
             settings = Settings.model_validate(
@@ -200,6 +230,7 @@ class Demonstration:
                     file.write(pem)
                 acts_for = {
                     "vendor": (ids[CABINET[0]],),
+                    "professional": (ids[CABINET[0]],),
                     "pharmacy": (ids[PHARMACY[0]],),
                 }.get(role, tuple(ids.values()))
                 tenants.add_client(
@@ -209,7 +240,9 @@ class Demonstration:
                     jwks=jwks,
                     scopes=scopes,
                     acts_for=acts_for,
-                    actors=None,
+                    actors=(DOCTOR,) if role == "professional" else None,
+                    role=STANDING.get(role, (None, {}))[0],
+                    terms=STANDING.get(role, (None, {}))[1],
                     now=now,
                 )
                 roles[role] = Role(client_id=f"demo-{role}", private_key=path, scopes=scopes)

@@ -143,15 +143,16 @@ class CountRow(Shape):
 
     service: str = Field(description="What is counted: dmp.document, mss.message...")
     by: dict[str, str | None]
-    count: int
+    count: int | None = Field(description="Null where the cell is too small to be shown to an auditor.")
 
 
 class Counts(Shape):
     """Counts of the ledger, unsealed tail included."""
 
     rows: list[CountRow]
-    total: int
+    total: int = Field(description="Of what is shown, all services together.")
     unsealed: int = Field(description="Entries counted that are not sealed yet (under a second old).")
+    withheld: int = Field(0, description="Cells not shown: crossed counts under the small-cell limit.")
 
 
 class IdentityOut(Shape):

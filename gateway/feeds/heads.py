@@ -10,23 +10,34 @@ import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, insert, select
 
 from gateway.feeds import merkle
 from gateway.feeds.entry import canonical, stamp
 from gateway.feeds.ledger import chain_state
 from gateway.feeds.tables import chains, heads
 
-__all__ = ["SignedHead", "daily_root", "kept_heads", "key_id", "read_head", "sign_all", "sign_head", "verify_head"]
+__all__ = [
+    "SignedHead",
+    "daily_root",
+    "kept_heads",
+    "key_id",
+    "read_head",
+    "sign_all",
+    "sign_due",
+    "sign_head",
+    "verify_head",
+]
 
 SCHEMA: Final = "feed-head/1"
+DAY: Final = timedelta(days=1)
 #: RFC 3161 seam: takes the SHA-256 of the signed bytes, gives a time-stamp token.
 Stamper = Callable[[bytes], bytes]
 
@@ -112,15 +123,23 @@ def verify_head(head: SignedHead, key: Ed25519PublicKey) -> bool:
 
 
 def sign_head(
-    connection: Connection, tenant: str, key: Ed25519PrivateKey, *, now: datetime, stamper: Stamper | None = None
+    connection: Connection,
+    tenant: str,
+    key: Ed25519PrivateKey,
+    *,
+    now: datetime,
+    stamper: Stamper | None = None,
+    renew: bool = False,
 ) -> SignedHead:
     """Sign the present state of a tenant's chain and keep the head, in the caller's transaction.
 
-    Gives the last kept head again when nothing was sealed since and no time-stamp is asked for.
+    Gives the last kept head again when nothing was sealed since and neither a time-stamp nor a new date (``renew``) is
+    asked for.
     """
     frontier, head_hash = chain_state(connection, tenant)
     last = kept_heads(connection, tenant, limit=1)
-    if last and last[0].size == frontier.size and stamper is None and last[0].key_id == key_id(key.public_key()):
+    same = bool(last) and last[0].size == frontier.size and not renew
+    if same and stamper is None and last[0].key_id == key_id(key.public_key()):
         return last[0]
     unsigned = SignedHead(
         chain=tenant,
@@ -173,6 +192,28 @@ def kept_heads(connection: Connection, tenant: str, *, limit: int = 100) -> list
         )
         for row in connection.execute(query)
     ]
+
+
+def sign_due(
+    connection: Connection, key: Ed25519PrivateKey, *, now: datetime, after: timedelta, daily: timedelta = DAY
+) -> list[SignedHead]:
+    """Sign the heads that are due: of chains that grew since a head of ``after`` ago or more, and of all each day."""
+
+    def last(column: ColumnElement[Any]) -> ScalarSelect[Any]:
+        # One seek an index, however many heads are kept.
+        newest = select(column).where(heads.c.tenant == chains.c.tenant).order_by(heads.c.id.desc()).limit(1)
+        return newest.correlate(chains).scalar_subquery()
+
+    size, signed = last(heads.c.size).label("size_then"), last(heads.c.signed_at).label("signed_then")
+    query = select(chains.c.tenant, chains.c.size, size, signed).where(chains.c.size > 0).order_by(chains.c.tenant)
+    soon, old = stamp(now - after), stamp(now - daily)
+    out: list[SignedHead] = []
+    for row in connection.execute(query).all():
+        grown = row.signed_then is None or (row.size_then != row.size and row.signed_then <= soon)
+        stale = row.signed_then is not None and row.signed_then <= old
+        if grown or stale:
+            out.append(sign_head(connection, row.tenant, key, now=now, renew=stale))
+    return out
 
 
 def sign_all(

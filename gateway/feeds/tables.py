@@ -33,7 +33,9 @@ __all__ = [
     "COARSE",
     "FINE",
     "chains",
+    "departures",
     "entries",
+    "exports",
     "heads",
     "links",
     "memberships",
@@ -145,6 +147,35 @@ heads = Table(
 )
 Index("ix_feed_heads_tenant", heads.c.tenant, heads.c.id)
 
+departures = Table(
+    "feed_departures",
+    metadata,
+    Column("day", Text, nullable=False, comment="civil day in Europe/Paris"),
+    Column("channel", Text, nullable=False, comment="bundle, timestamp, folder, mail"),
+    Column("state", Text, nullable=False, comment="due, done, failed"),
+    Column("content", Text, comment="of the bundle: the day's heads as they leave"),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Text, comment="when it is due again"),
+    Column("done_at", Text),
+    Column("detail", Text, comment="where it went, or why not; a code"),
+    PrimaryKeyConstraint("day", "channel"),
+)
+
+exports = Table(
+    "feed_exports",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("who", Text, nullable=False, comment="client or account that asked"),
+    Column("state", Text, nullable=False, comment="running, ready, failed"),
+    Column("request", Text, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("done", Integer, nullable=False),
+    Column("detail", Text),
+    Column("created_at", Text, nullable=False),
+    Column("updated_at", Text, nullable=False),
+)
+Index("ix_feed_exports_who", exports.c.who, exports.c.created_at)
+
 subjects = Table(
     "feed_subjects",
     metadata,
@@ -241,7 +272,7 @@ def rights(role: str) -> tuple[str, ...]:
     """
     if not role.isidentifier() or not role.isascii():
         raise ValueError("a role is a plain word")
-    free = (pending, chains, nodes, subjects, rollup, rollup_coarse, memberships)
+    free = (pending, chains, nodes, subjects, rollup, rollup_coarse, memberships, departures, exports)
     return (
         *(f'REVOKE ALL ON {table} FROM "{role}"' for table in APPEND_ONLY),
         *(f'GRANT SELECT, INSERT ON {table} TO "{role}"' for table in APPEND_ONLY),
