@@ -6,7 +6,7 @@ from typing import Literal
 
 from lxml import etree
 
-from conformance.cda import document, files, header, rules_document, rules_types
+from conformance.cda import body, document, files, header, rules_document, rules_types
 from conformance.cda.model import HL7
 from conformance.cda.report import Report
 from conformance.cda.structure import walk
@@ -19,7 +19,7 @@ __all__ = ["RULES", "check"]
 #: Every rule of this package, by code.
 RULES: dict[str, Rule] = {
     code: rule
-    for part in (rules_types.RULES, header.RULES, document.RULES, rules_document.RULES)
+    for part in (rules_types.RULES, header.RULES, document.RULES, rules_document.RULES, body.RULES)
     for code, rule in sorted(part.items())
 }
 
@@ -55,5 +55,6 @@ def check(
     header.check_header(root, report)
     document.check_document(root, report, environment=environment)
     document.check_intervals(seen.all("low"), report)
+    body.check_body(root, seen, report)
     files.check_files(root, seen.all("observationMedia"), report)
     return report.verdict()

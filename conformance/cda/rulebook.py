@@ -12,7 +12,7 @@ from lxml import etree
 from conformance.cda.model import NAMESPACES
 from conformance.verdict import Rule, Severity, Text
 
-__all__ = ["FOLDER", "RuleFileError", "TestRule", "Tests", "load", "read_tests"]
+__all__ = ["FOLDER", "RuleFileError", "TestRule", "Tests", "load", "read_test", "read_tests", "xpath"]
 
 FOLDER: Final = Path(__file__).parents[1] / "rules"
 #: Prefixes a rule may use in its XPath.
@@ -82,11 +82,12 @@ def xpath(file: str, code: str, text: str) -> etree.XPath:
 
 def read_tests(file: str, rows: list[dict[str, Any]], source: str) -> Tests:
     """Compile the rules about one kind of element."""
-    made = [_one(file, row, source) for row in rows]
+    made = [read_test(file, row, source) for row in rows]
     return Tests(xpath(file, made[0].rule.code, " and ".join(f"({each.text})" for each in made)), made)
 
 
-def _one(file: str, row: dict[str, Any], source: str) -> TestRule:
+def read_test(file: str, row: dict[str, Any], source: str) -> TestRule:
+    """Compile one rule told by an XPath. Raises :class:`RuleFileError`."""
     code = str(row.get("code"))
     if unknown := row.keys() - _KEYS:
         raise RuleFileError(f"{file}: {code}: unknown members {sorted(unknown)}")

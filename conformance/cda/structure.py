@@ -27,8 +27,7 @@ _TYPE_SPACES: Final[dict[str | None, str]] = {"urn:hl7-org:v3": "", "urn:ihe:pha
 _WANTED: Final = tuple(
     HL7 + name
     for name in (
-        "reference effectiveTime observationMedia renderMultiMedia section approachSiteCode administrativeGenderCode "
-        "author routeCode low telecom time"
+        "reference observationMedia section approachSiteCode administrativeGenderCode author low manufacturedMaterial"
     ).split()
 )
 #: Longest sequence of children that is remembered.
