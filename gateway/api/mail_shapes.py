@@ -14,6 +14,7 @@ from mappings.document.base import Part
 from mappings.document.people import Professional
 
 __all__ = [
+    "MESSAGE_BODY",
     "InboxPage",
     "MessageIn",
     "MessageOut",
@@ -200,3 +201,32 @@ class TeamOut(Shape):
 
 
 TeamIn.model_rebuild()
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """A JSON schema that stands on its own, each reference replaced by what it names."""
+    if isinstance(schema, list):
+        return [_inlined(one, definitions) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    return {name: _inlined(value, definitions) for name, value in schema.items() if name != "$defs"}
+
+
+_SCHEMA = MessageIn.model_json_schema()
+#: The body of ``POST /v1/messages``, read by hand since it is a stranger's JSON.
+MESSAGE_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": _inlined(_SCHEMA, _SCHEMA["$defs"]),
+            "example": {
+                "documents": [{"id": "doc_01JD8Z0000000000000000000"}],
+                "recipients": [{"address": "dr.morel@medecin.formation.mssante.fr", "kind": "professional"}],
+                "teams": ["CPTS du Léon"],
+                "inReplyTo": "rcv_01JD8Z0000000000000000000",
+            },
+        }
+    },
+}

@@ -15,7 +15,7 @@ from gateway import tenants
 from gateway.api.access import Caller, Language, gateway_of, needs, read_body
 from gateway.api.cursors import close_cursor, open_cursor
 from gateway.api.documents import PROBLEMS, READ_PROBLEMS
-from gateway.api.mail_shapes import MessageIn, MessageOut, MessagePage, ThreadItem, ThreadOut
+from gateway.api.mail_shapes import MESSAGE_BODY, MessageIn, MessageOut, MessagePage, ThreadItem, ThreadOut
 from gateway.api.receipts import delivered, local, told
 from gateway.api.taking import (
     BAD_KEY,
@@ -91,12 +91,7 @@ UNKNOWN_THREAD = rule(
     response_model=MessageOut,
     summary="Send a message",
     responses=PROBLEMS,
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/MessageIn"}}},
-        }
-    },
+    openapi_extra={"requestBody": MESSAGE_BODY},
 )
 async def send(
     request: Request,

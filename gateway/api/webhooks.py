@@ -89,7 +89,9 @@ async def register(
 
 
 @router.get("", response_model=list[WebhookOut], summary="List webhooks", responses=READ_PROBLEMS)
-async def listing(request: Request, caller: Annotated[Caller, Depends(needs("documents:write", "messages:write"))]) -> Response:
+async def listing(
+    request: Request, caller: Annotated[Caller, Depends(needs("documents:write", "messages:write"))]
+) -> Response:
     """Your webhooks, without their secrets."""
     gateway = gateway_of(request)
     rows = await gateway.store.read(

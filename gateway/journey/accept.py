@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, func, select
 from gateway import identities
 from gateway.ids import new_id
 from gateway.journey import recipients
-from gateway.journey.record import cause_of, note
+from gateway.journey.record import cause_of, note, settle_document
 from gateway.journey.states import ENDED, CauseCode, Delivery
 from gateway.journey.tally import kept_facts, tally_submission
 from gateway.problems import Busy, Conflict, rule
@@ -211,6 +211,8 @@ def accept(
                 hold_days=hold_days,
                 request={"recipients": group, **request.options},
             )
+    if not request.to_dmp and not request.recipients:
+        settle_document(connection, document, at=now, by=by)  # kept only: there is nothing to wait for
     _remember_key(connection, request, document_id, now)
     return Accepted(document_id=document_id, replayed=False)
 

@@ -16,7 +16,7 @@ from gateway.store.mail_tables import messages
 from gateway.store.tables import deliveries, documents, history
 from gateway.vault import Vault
 
-__all__ = ["Cause", "LostLease", "cause_of", "move", "note"]
+__all__ = ["Cause", "LostLease", "cause_of", "move", "note", "settle_document"]
 
 
 class LostLease(Exception):

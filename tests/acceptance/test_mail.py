@@ -26,6 +26,7 @@ def mails(running: Demonstration, unique_id: str) -> list[dict[str, Any]]:
 def test_a_connection_lost_after_the_final_dot(running: Demonstration, vendor: Client) -> None:
     """Nobody knows: the same mail goes again under the same Message-ID, and the delivery counts once."""
     fault(running, "mss", fault="reset_after_dot")
+    fault(running, "mss", fault="no_notices")
     receipt = post(vendor, documents.report(next(numbers)), deliverTo=ONLY_MAIL).json()
     done = follow(vendor, receipt["id"], seconds=30)
     assert done["state"] == "completed", done
@@ -34,6 +35,17 @@ def test_a_connection_lost_after_the_final_dot(running: Demonstration, vendor: C
     assert len(sent) == 2
     assert len({mail["messageId"] for mail in sent}) == 1
     assert sent[1]["duplicateOf"] == sent[0]["id"]
+
+
+def test_a_notice_settles_what_was_uncertain(running: Demonstration, vendor: Client) -> None:
+    """The answer was lost, but the notice of delivery proves that the operator took it: no harm, one Message-ID."""
+    fault(running, "mss", fault="reset_after_dot")
+    receipt = post(vendor, documents.report(next(numbers)), deliverTo=ONLY_MAIL).json()
+    done = follow(vendor, receipt["id"], seconds=30)
+    assert done["state"] == "completed", done
+    sent = mails(running, receipt["uniqueId"])
+    assert len({mail["messageId"] for mail in sent}) == 1
+    assert len(sent) <= 2
 
 
 @pytest.mark.parametrize(
