@@ -269,7 +269,8 @@ class OrdonnanceSandbox:
 
     def _do_executions(self, value: dict[str, Any]) -> dict[str, Any]:
         held = self._held(value["number"], value["ins"])
-        if held.cancelled:
+        # What was given before a cancellation may be told right after it.
+        if held.cancelled and value.get("replaces") is None:
             raise _Refusal("CANCELLED")
         until = held.body.get("validUntil")
         # What was given in time may be told late: the day of the act decides, not that of the relay.

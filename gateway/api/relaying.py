@@ -200,14 +200,15 @@ def _view(stored: StoredOrder, go: _Go, now: datetime) -> OrderView:
     """The order as it stands; a correction is judged as if the dispensation corrected had not been."""
     if go.corrects is None:
         return stored.view
+    mine = next((e.seq for e in stored.events if e.dispensation == go.corrects.id), 0)
+    # What was given in time may be told right later, whatever the prescriber did since.
+    closing = (EventKind.CANCELLED, EventKind.REPLACED)
+    events = [e for e in stored.events if not (e.kind in closing and e.seq > mine)]
     undone = Event(
-        seq=len(stored.events) + 1,
-        kind=EventKind.DISPENSATION_CORRECTED,
-        at=now,
-        by="",
-        dispensation=go.corrects.id,
+        seq=len(stored.events) + 1, kind=EventKind.DISPENSATION_CORRECTED, at=now, by="", dispensation=go.corrects.id
     )
-    return fold(stored.order, (*stored.events, undone), now)
+    until = stored.order.valid_until
+    return fold(stored.order, (*events, undone), min(now, until) if until else now)
 
 
 def _left(view: OrderView) -> Text:

@@ -345,7 +345,7 @@ def events(
         seen.add(key)
         out.lineages += 1
         reason = where.exclusion(line, chosen)
-        if reason is None and line.state == "created" and line.lineage in cancelled:
+        if reason is None and line.state in ("created", "dispensed") and line.lineage in cancelled:
             reason = "cancelled"
         if reason is None:
             out.countable.append(Countable(key[1], _dated(line, basis), line))
