@@ -6,17 +6,13 @@ from typing import Any, Final
 from uuid import UUID
 
 from conformance.verdict import Text
-from mappings.document.medication import Medication, Posology
-from mappings.document.prescription import Motive
 from mappings.document.summary import (
     Allergy,
     FamilyCondition,
     FamilyMember,
-    Immunization,
     Problem,
     Procedure,
     Reaction,
-    Treatment,
     UsedDevice,
 )
 from mappings.document.values import Code, Period
@@ -26,14 +22,11 @@ from mappings.fhir.clinical_out import (
     CLINICAL,
     CONDITION_CLINICAL,
 )
-from mappings.fhir.dosage_in import read_posology
-from mappings.fhir.medication_in import medication_of, read_medication
-from mappings.fhir.medication_out import ATC
 from mappings.fhir.names import oid_of, system_name
 from mappings.fhir.node import Node
-from mappings.fhir.prescription_in import business_uuid, motives
-from mappings.fhir.source import Source, refuse
-from mappings.fhir.values_in import code, codings, concept, concept_of, first_code, moment, period, quantity, uuid_of
+from mappings.fhir.reasons_in import business_uuid, motives
+from mappings.fhir.source import Source
+from mappings.fhir.values_in import code, codings, concept, concept_of, first_code, moment, period, uuid_of
 
 __all__ = [
     "absence_code",
@@ -41,12 +34,11 @@ __all__ = [
     "condition",
     "entered_in_error",
     "family",
-    "immunization",
+    "not_a_fact",
     "notes",
     "past",
     "procedure",
     "status_of",
-    "treatment",
     "used_device",
 ]
 
@@ -104,7 +96,7 @@ def entered_in_error(source: Source, node: Node) -> bool:
     return said
 
 
-def _not_a_fact(source: Source, node: Node, *statuses: str) -> bool:
+def not_a_fact(source: Source, node: Node, *statuses: str) -> bool:
     if node.value.get("status") in statuses:
         node.use(*node.value)
         source.log.lost(node.place, node.kind, _NOT_TAKEN, clinical=True)
@@ -312,83 +304,6 @@ def family(source: Source, node: Node) -> FamilyMember:
     relation = first_code(node, "relationship")
     source.log.carried(node.place, "FamilyMemberHistory")
     return source.attempt(lambda: FamilyMember(relation=relation, conditions=tuple(found)), node)
-
-
-def treatment(source: Source, node: Node, known: dict[int, UUID], day: str | None) -> Treatment | None:
-    """A MedicationStatement (or a MedicationRequest); None when not taken."""
-    if _not_a_fact(source, node, "not-taken", "intended", "cancelled", "draft"):
-        return None
-    node.use("status", "intent", "subject", "context", "encounter")
-    medication = medication_of(source, node)
-    request = node.kind == "MedicationRequest"
-    key, rendered = ("dosageInstruction", "rendered-request") if request else ("dosage", "rendered-statement")
-    read = read_posology(source, node, key, rendered, medication, day=day)
-    posology = read.posology or Posology(text=read.instruction or "Posologie non précisée")
-    when = period(node, "effectivePeriod")
-    start = moment(node, "effectiveDateTime")
-    why: tuple[Motive, ...] = motives(source, node, None, known)
-    source.log.carried(node.place, node.kind)
-    return source.attempt(
-        lambda: Treatment(
-            id=business_uuid(node),
-            medication=medication,
-            posology=posology,
-            period=when or (Period(start=start) if start else None),
-            reasons=why,
-            patient_instruction=read.instruction if read.posology is not None else None,
-        ),
-        node,
-    )
-
-
-def immunization(source: Source, node: Node) -> Immunization | None:
-    """An Immunization; None when not given."""
-    if _not_a_fact(source, node, "not-done"):
-        return None
-    node.use("status", "patient", "encounter")
-    node.use("_occurrenceDateTime", "occurrenceString")
-    product = node.extension("administered-product")
-    target = source.resolve(product, "valueReference") if product is not None else None
-    lot, expires = node.text("lotNumber"), moment(node, "expirationDate")
-    if target is not None:
-        vaccine = read_medication(source, target)
-        node.use("vaccineCode")
-    else:
-        value = node.raw("vaccineCode")
-        read = concept_of(source.log, value, f"{node.place}/vaccineCode") if value is not None else None
-        if read is None:
-            raise refuse(
-                "FHIR-READ-040",
-                f"{node.place}/vaccineCode",
-                "La vaccination ne désigne pas son vaccin.",
-                "The immunization does not name its vaccine.",
-                "Donnez vaccineCode.",
-                "Give vaccineCode.",
-            )
-        every = ((read.code,) if read.code else ()) + read.translations
-        atc = next((c for c in every if c.system == ATC), None)
-        kept = tuple(c for c in every if c.system != ATC)
-        vaccine = source.attempt(
-            lambda: Medication(name=read.label, codes=kept, atc=atc, lot_number=lot, expires_on=expires), node
-        )
-    act = next((symbol for _, symbol, _ in node.tags() if symbol in ("INITIMMUNIZ", "BOOSTER")), "IMMUNIZ")
-    rank = None
-    for item in node.nodes("protocolApplied"):
-        rank = rank or item.integer("doseNumberPositiveInt")
-    source.log.carried(node.place, "Immunization")
-    return source.attempt(
-        lambda: Immunization(
-            id=business_uuid(node),
-            act=act,
-            vaccine=vaccine,
-            given_at=moment(node, "occurrenceDateTime"),
-            rank=rank,
-            dose=quantity(node, "doseQuantity"),
-            route=first_code(node, "route"),
-            site=first_code(node, "site"),
-        ),
-        node,
-    )
 
 
 def used_device(source: Source, node: Node) -> UsedDevice:

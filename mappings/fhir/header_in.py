@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from conformance.verdict import Rule, Severity, Text
 from mappings.document.header import (
-    Act,
     Authentication,
-    Consent,
-    DataEnterer,
-    Encounter,
-    Informant,
-    Order,
-    Participant,
-    Recipient,
     Replaced,
     Visibility,
 )
 from mappings.document.people import Author
-from mappings.document.values import Code, Period
+from mappings.fhir.encounter_in import read_encounter, read_events
 from mappings.fhir.errors import UnreadableBundle
-from mappings.fhir.header_out import ACT_CLASS, PARTICIPATION, VISIBILITY
-from mappings.fhir.names import IDENTIFIERS, oid_of
+from mappings.fhir.header_out import VISIBILITY
+from mappings.fhir.names import oid_of
 from mappings.fhir.node import Node
+from mappings.fhir.participations_in import Orders, read_participations
+from mappings.fhir.patient_in import read_patient
 from mappings.fhir.people_in import People
 from mappings.fhir.source import Source, refuse
-from mappings.fhir.values_in import address, code, codings, first_code, identifier, is_absent, moment, period
+from mappings.fhir.values_in import first_code, identifier, moment
 from mappings.xds.vocabulary import visibility_code
 
 __all__ = ["Header", "read_header"]
 
-_PRESCRIPTION: Final = IDENTIFIERS["prescription"]["system"][8:]
 NOT_FIRST = Rule(
     code="FHIR-READ-004",
     message=Text("La Composition n'est pas la première entrée.", "The Composition is not the first entry."),
@@ -59,7 +52,7 @@ class Header:
         self.people = people
         self.members: dict[str, Any] = {}
         self.number: str | None = None  #: number of the e-prescription, from the events
-        self.orders: list[tuple[Order | None, Node]] = []  #: each request answered and its ServiceRequest
+        self.orders: Orders = []  #: each request answered and its ServiceRequest
         self.tags: list[tuple[str, str, str | None]] = []  #: system, code, display
 
 
@@ -127,7 +120,7 @@ def read_header(source: Source) -> Header:
     gather = source.gather
 
     with gather(lambda: header.patient_node.place):
-        members["patient"] = people.patient(header.patient_node)
+        members["patient"] = read_patient(source, header.patient_node)
     with gather(lambda: place):
         _identity(source, header)
     with gather(lambda: f"{place}/author"):
@@ -139,7 +132,8 @@ def read_header(source: Source) -> Header:
         if keeper is not None:
             members["custodian"] = people.organization(keeper)
     with gather(lambda: f"{place}/extension"):
-        _extensions(source, header)
+        held, header.orders = read_participations(source, people, composition)
+        members.update(held)
     visit: Node | None = None
     with gather(lambda: f"{place}/encounter"):
         visit = source.resolve(composition, "encounter", required=True)
@@ -152,11 +146,11 @@ def read_header(source: Source) -> Header:
                 "Ajoutez un Encounter avec sa période et son lieu.",
                 "Add an Encounter with its period and location.",
             )
-        members["encounter"], performer = _encounter(source, header, visit)
+        members["encounter"], performer = read_encounter(source, people, visit)
         visit_period = members["encounter"].period
     with gather(lambda: f"{place}/event"):
         if visit is not None and "encounter" in members:
-            members["acts"] = _events(source, header, performer, visit_period)
+            members["acts"], header.number = read_events(source, people, composition, performer, visit_period)
         else:
             composition.use("event")
     return header
@@ -259,265 +253,3 @@ def _attesters(source: Source, header: Header) -> None:
         else:
             item.use(*item.value)
             source.log.lost(item.place, "Composition.relatesTo", _LINK)
-
-
-def _extensions(source: Source, header: Header) -> None:
-    composition, people, members = header.composition, header.people, header.members
-    version = composition.extension("version")
-    if version is not None:
-        text = version.text("valueString") or str(version.raw("valueInteger") or "")
-        members["version_number"] = int(text) if text.isdecimal() else text
-    enterer = composition.extension("data-enterer")
-    if enterer is not None:
-        party, _, time = _party(source, enterer)
-        if party is not None:
-            start = time.start if time is not None else None
-            members["data_enterer"] = DataEnterer(professional=people.professional(party), time=start)
-    informants = []
-    for item in composition.extensions("informant"):
-        party, _, _ = _party(source, item)
-        if party is None or party.kind == "Patient":
-            source.log.lost(item.place, "informant", _EXTRA)
-        elif party.kind == "RelatedPerson":
-            informants.append(Informant(related=people.related(party)))
-        else:
-            informants.append(Informant(professional=people.professional(party)))
-    members["informants"] = tuple(informants)
-    recipients = []
-    for item in composition.extensions("recipient"):
-        party, _, _ = _party(source, item)
-        if party is None or party.kind not in ("PractitionerRole", "Practitioner", "Organization"):
-            source.log.lost(item.place, "recipient", _EXTRA)
-            continue
-        said = people.person(party)
-        kept = ("id", "family", "given", "prefix", "suffix", "organization", "addresses", "telecoms")
-        recipients.append(Recipient(**{k: said[k] for k in kept if said.get(k) is not None}))
-    members["recipients"] = tuple(recipients)
-    members["participants"] = tuple(_participants(source, header))
-    consents = []
-    for item in composition.extensions("consent"):
-        node = source.resolve(item, "valueReference")
-        if node is not None:
-            consents.append(_consent(node))
-    members["consents"] = tuple(c for c in consents if c is not None)
-    for item in composition.extensions("based-on"):
-        node = source.resolve(item, "valueReference")
-        if node is not None:
-            header.orders.append((_order(node), node))
-    members["orders"] = tuple(order for order, _ in header.orders if order is not None)
-
-
-def _party(source: Source, item: Node) -> tuple[Node | None, dict[str, Any], Any]:
-    """The party of a participation, its coded parts, and its time."""
-    plain = source.resolve(item, "valueReference")
-    if plain is not None:
-        return plain, {}, None  # the European extension of a recipient is a plain reference
-    parts = item.parts()
-    party = next((source.resolve(p, "valueReference") for p in parts.get("party", ())), None)
-    coded: dict[str, Any] = {}
-    for name in ("type", "function"):
-        for part in parts.get(name, ()):
-            coded.setdefault(name, first_code(part, "valueCodeableConcept"))
-    time = None
-    for part in parts.get("time", ()):
-        time = period(part, "valuePeriod")
-        if time is None and (instant := moment(part, "valueDateTime")) is not None:
-            time = Period(start=instant)
-    return party, coded, time
-
-
-def _participants(source: Source, header: Header) -> list[Participant]:
-    people = header.people
-    out = []
-    for item in header.composition.extensions("participant"):
-        party, coded, time = _party(source, item)
-        if party is None or party.kind not in ("PractitionerRole", "Practitioner", "Organization"):
-            source.log.lost(item.place, "participant", _EXTRA)
-            continue
-        said = people.person(party)
-        kept = ("id", "family", "given", "prefix", "suffix", "organization", "addresses", "telecoms", "entity_class")
-        members = {k: said[k] for k in kept if said.get(k) is not None}
-        kind: Code | None = coded.get("type")
-        out.append(
-            Participant(
-                type=kind.code if kind else "",
-                function=coded.get("function"),
-                time=time,
-                code=said.get("specialty"),
-                **members,
-            )
-        )
-    return out
-
-
-def _consent(node: Node) -> Consent | None:
-    key = next((k for k in map(identifier, node.nodes("identifier")) if k is not None), None)
-    kinds = node.nodes("category")
-    node.use("status", "scope", "patient", "policyRule")
-    for kind in kinds:
-        kind.use("text")
-        for i, item in enumerate(codings(kind.value, kind.place)):
-            kind.use("coding")
-            if (read := code(item, f"{kind.place}/coding/{i}")) is not None:
-                return Consent(code=read, id=key)
-    return None
-
-
-def _order(node: Node) -> Order | None:
-    keys = []
-    accession = None
-    for item in node.nodes("identifier"):
-        types = item.raw("type")
-        symbols = [c.get("code") for c in codings(types, item.place) if type(c) is dict] if types else []
-        value = identifier(item)
-        if value is not None and "ACSN" in symbols:
-            accession = value
-        elif value is not None:
-            keys.append(value)
-    node.use("status", "intent", "subject")
-    return Order(id=keys[0], accession_number=accession) if keys else None
-
-
-def _encounter(source: Source, header: Header, node: Node) -> tuple[Encounter, Any]:
-    people = header.people
-    key = next((k for k in map(identifier, node.nodes("identifier")) if k is not None), None)
-    raw = node.raw("class")
-    kind = code(raw, f"{node.place}/class") if raw is not None else None
-    node.use("status", "subject")
-    responsible = performer = None
-    participants = []
-    for item in node.nodes("participant"):
-        types = item.nodes("type")
-        symbol = ""
-        for one in types:
-            one.use("text", "coding")
-            for i, c in enumerate(codings(one.value, one.place)):
-                read = code(c, f"{one.place}/coding/{i}")
-                if read is not None and read.system == PARTICIPATION:
-                    symbol = read.code
-        who = source.resolve(item, "individual")
-        if who is None or who.kind not in ("PractitionerRole", "Practitioner"):
-            source.log.lost(item.place, "Encounter.participant", _EXTRA)
-            continue
-        professional = people.professional(who)
-        if symbol == "PPRF" and responsible is None:
-            responsible = professional
-        elif symbol == "PRF" and performer is None:
-            performer = professional
-        else:
-            participants.append((symbol or "PART", professional))
-    when = period(node, "period")
-    if when is None and is_absent(node.value.get("period")) is not None:
-        when = Period()  # said to be unknown, which is not the same as left out
-    ending = node.node("hospitalization")
-    disposition = first_code(ending, "dischargeDisposition") if ending is not None else None
-    facility, name, where = _location(source, node)
-    if when is None:
-        raise _missing(
-            f"{node.place}/period",
-            "FHIR-READ-036",
-            "La prise en charge n'a pas de période : elle ne peut pas être inventée.",
-            "The Encounter has no period: it cannot be invented.",
-            "Donnez Encounter.period.",
-            "Give Encounter.period.",
-        )
-    made = Encounter(
-        id=key,
-        code=kind,
-        period=when,
-        facility=facility,
-        location_name=name,
-        location_address=where,
-        discharge_disposition=disposition,
-        responsible=responsible,
-        participants=tuple(participants),
-    )
-    return made, performer
-
-
-def _location(source: Source, node: Node) -> tuple[Code, str | None, Any]:
-    for item in node.nodes("location"):
-        item.use("status")
-        where = source.resolve(item, "location", required=True)
-        if where is None:
-            continue
-        for kind in where.nodes("type"):
-            kind.use("text", "coding")
-            for i, one in enumerate(codings(kind.value, kind.place)):
-                facility = code(one, f"{kind.place}/coding/{i}")
-                if facility is not None:
-                    postal = where.node("address")
-                    where.use("status", "mode")
-                    return facility, where.text("name"), address(postal) if postal is not None else None
-    raise _missing(
-        f"{node.place}/location",
-        "FHIR-READ-038",
-        "Le lieu de la prise en charge et son secteur d'activité manquent : ils ne peuvent pas être inventés.",
-        "The place of care and its sector are missing: they cannot be invented.",
-        "Ajoutez une Location avec un type de JDV_J02 (SA07...).",
-        "Add a Location with a type of JDV_J02 (SA07...).",
-    )
-
-
-def _events(source: Source, header: Header, performer: Any, visit: Any) -> tuple[Act, ...]:
-    events = header.composition.nodes("event")
-    marked = [e for e in events if (m := e.extension("principal-event")) is not None and m.flag("valueBoolean")]
-    if not events:
-        raise _missing(
-            f"{header.composition.place}/event",
-            "FHIR-READ-039",
-            "L'évènement documenté manque : il ne peut pas être inventé.",
-            "The documented event is missing: it cannot be invented.",
-            "Ajoutez Composition.event avec sa période et son exécutant.",
-            "Add Composition.event with its period and performer.",
-        )
-    main = marked[0] if marked else events[0]
-    acts = [_act(source, header, main, performer, visit, principal=True)]
-    for event in events:
-        if event is main:
-            continue
-        acts.append(_act(source, header, event, None, None, principal=False))
-    return tuple(acts)
-
-
-def _act(source: Source, header: Header, event: Node, fallback: Any, visit: Any, *, principal: bool) -> Act:
-    kind: Code | None = None
-    informative = False
-    for item in event.nodes("code"):
-        item.use("text", "coding")
-        for i, one in enumerate(codings(item.value, item.place)):
-            read = code(one, f"{item.place}/coding/{i}")
-            if read is not None and read.system == ACT_CLASS:
-                informative = read.code == "INFO"
-            elif read is not None and kind is None:
-                kind = read
-    when = period(event, "period")
-    who = event.extension("event-performer")
-    node = source.resolve(who, "valueReference", required=True) if who is not None else None
-    performer = header.people.professional(node) if node is not None else None
-    key = None
-    for detail in event.nodes("detail"):
-        detail.use("reference", "type", "display")
-        given = detail.node("identifier")
-        value = identifier(given) if given is not None else None
-        if value is None:
-            continue
-        if principal and value.root == _PRESCRIPTION and header.number is None:
-            header.number = value.extension
-        elif key is None:
-            key = value
-    if principal:
-        # Dates and performer were moved to the Encounter in a former map: the event wins, the Encounter helps.
-        if when is None or when.start is None:
-            when = visit
-        performer = performer or fallback
-        if performer is None or when is None or when.start is None:
-            raise _missing(
-                event.place,
-                "FHIR-READ-039",
-                "L'évènement documenté n'a pas de période ou d'exécutant : ils ne peuvent pas être inventés.",
-                "The documented event has no period or no performer: they cannot be invented.",
-                "Donnez event.period et l'extension fr-performer-event-extension.",
-                "Give event.period and the extension fr-performer-event-extension.",
-            )
-    return Act(id=key, code=kind, period=when, performer=performer, informative=informative)

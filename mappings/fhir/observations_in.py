@@ -21,7 +21,7 @@ from mappings.document.values import Code
 from mappings.fhir.names import oid_of
 from mappings.fhir.node import Node
 from mappings.fhir.observations_out import ACT_MOOD
-from mappings.fhir.prescription_in import business_uuid
+from mappings.fhir.reasons_in import business_uuid
 from mappings.fhir.source import Source, refuse
 from mappings.fhir.values_in import code, codings, concept, first_code, moment, period, quantity
 

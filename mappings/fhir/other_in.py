@@ -8,7 +8,7 @@ from conformance.verdict import Text
 from mappings.document.other import Attachment, OtherEntry, OtherSection
 from mappings.document.people import Identifier
 from mappings.document.summary import LifestyleObservation, PregnancyObservation, Result
-from mappings.fhir import clinical_in, observations_in
+from mappings.fhir import clinical_in, observations_in, treatments_in
 from mappings.fhir.header_in import Header
 from mappings.fhir.names import PROFILES, URI_SYSTEM
 from mappings.fhir.narrative_in import section_text
@@ -178,9 +178,9 @@ def _read(source: Source, node: Node, date: str | None) -> tuple[str, Any]:
     if kind in ("Procedure", "ServiceRequest"):
         return "procedure", clinical_in.procedure(source, node, {})
     if kind in ("MedicationStatement", "MedicationRequest"):
-        return "treatment", clinical_in.treatment(source, node, {}, date)
+        return "treatment", treatments_in.treatment(source, node, {}, date)
     if kind == "Immunization":
-        return "immunization", clinical_in.immunization(source, node)
+        return "immunization", treatments_in.immunization(source, node)
     if kind == "DeviceUseStatement":
         return "device", clinical_in.used_device(source, node)
     if kind == "FamilyMemberHistory":

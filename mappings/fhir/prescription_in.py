@@ -1,14 +1,12 @@
-"""Prescriptions and dispensations read from a document Bundle."""
+"""Prescribed lines read from a document Bundle."""
 
 from __future__ import annotations
 
 import re
 from decimal import Decimal
 from typing import Any, Final
-from uuid import UUID
 
-from conformance.verdict import Rule, Severity, Text
-from mappings.document.dispensation import DispensedLine, SubstitutionMade
+from conformance.verdict import Text
 from mappings.document.header import Act
 from mappings.document.medication import Posology
 from mappings.document.prescription import (
@@ -16,26 +14,25 @@ from mappings.document.prescription import (
     LineMarks,
     MedicationLine,
     MedicationMarks,
-    Motive,
     Substitution,
 )
 from mappings.document.values import Period, Quantity
 from mappings.fhir.dosage_in import read_posology
 from mappings.fhir.medication_in import medication_of
-from mappings.fhir.names import IDENTIFIERS, URI_SYSTEM
+from mappings.fhir.names import IDENTIFIERS
 from mappings.fhir.node import Node
-from mappings.fhir.prescription_out import CIS_TERMS, MARKS
+from mappings.fhir.prescription_out import CIS_TERMS
+from mappings.fhir.reasons_in import business_uuid, marks_and_motives
 from mappings.fhir.source import Source, refuse
-from mappings.fhir.values_in import code, codings, concept, concept_of, first_code, moment, period, quantity, uuid_of
+from mappings.fhir.values_in import code, codings, first_code, moment, period, quantity, uuid_of
 
 __all__ = [
-    "business_uuid",
+    "NOT_A_FACT",
+    "by_author",
     "context_mark",
     "device_line",
-    "dispensed_line",
     "group_number",
     "medication_line",
-    "motives",
     "substitution_of",
 ]
 
@@ -45,36 +42,15 @@ _REASON: Final = re.compile(
 _RENEWABLE: Final = re.compile(r"(?:non renouvelable|renouvelable (\d{1,2}) fois)\Z")
 _RENTAL: Final = re.compile(r"durée de location : (-?\d+(?:\.\d+)?) (\S+)\Z")
 _PRESCRIPTION: Final = IDENTIFIERS["prescription"]["system"]
-_STATUS = Text(
+NOT_A_FACT = Text(
     "Le statut de cette ligne n'est pas celui d'une ligne prescrite : elle n'est pas reprise.",
     "The status of this line is not that of a prescribed line: it is not kept.",
 )
-NO_MARK = Rule(
-    code="FHIR-READ-052",
-    message=Text(
-        "Une mention (ALD, accident du travail, prévention) n'est pas dite : elle est lue « non ».",
-        "A mark (ALD, work accident, prevention) is not said: it is read as false.",
-    ),
-    fix=Text("Donnez les trois Observations, même fausses.", "Give the three Observations, even when false."),
-    source="FR Document Core, fr-medication-request-document.reasonReference (senders write the true ones only)",
-    severity=Severity.INFORMATION,
-)
-_REASON_LOST = Text("Ce motif ne peut pas être repris.", "This reason cannot be kept.")
 _OTHER_PERSON = Text(
     "La ligne a un autre prescripteur, un autre exécutant ou une autre date que le document : non repris.",
     "The line has another prescriber, performer or date than the document: not kept.",
 )
 _LIVE: Final = frozenset({"completed", "active"})
-
-
-def business_uuid(node: Node) -> UUID | None:
-    """The UUID of an entry, from its identifiers."""
-    for item in node.nodes("identifier"):
-        item.use("use", "type", "assigner", "period")
-        system, value = item.text("system"), item.text("value")
-        if value and (system is None or system == URI_SYSTEM) and (found := uuid_of(value)) is not None:
-            return found
-    return None
 
 
 def group_number(node: Node) -> str | None:
@@ -140,66 +116,6 @@ def _substitution(node: Node) -> Substitution:
     return substitution_of(bool(permitted), words)
 
 
-def _marks(source: Source, node: Node) -> tuple[dict[str, bool], tuple[Motive, ...]]:
-    """The marks among the reasons, and the other reasons."""
-    codes = {MARKS[name][0]: name for name in MARKS}
-    said: dict[str, bool] = {}
-    others: list[tuple[str, Any, Node | None]] = []
-    for place, value, target in source.resolve_all(node, "reasonReference"):
-        if target is not None and target.kind == "Observation":
-            mark = first_code(target, "code")
-            if mark is not None and mark.code in codes:
-                said[codes[mark.code]] = bool(target.flag("valueBoolean"))
-                target.use("status", "subject", "effectiveDateTime", "identifier", "category", "encounter")
-                continue
-        others.append((place, value, target))
-    for name in MARKS:
-        if name not in said:
-            source.findings.append(NO_MARK.finding(f"{node.place}/reasonReference", expected=MARKS[name][0]))
-            said[name] = False
-    return said, motives(source, node, others)
-
-
-def motives(
-    source: Source,
-    node: Node,
-    references: list[tuple[str, Any, Node | None]] | None = None,
-    known: dict[int, UUID] | None = None,
-) -> tuple[Motive, ...]:
-    """The reasons of an entry. ``known`` gives the ids of the problems of the same document."""
-    out: list[Motive] = []
-    for place, value, target in references if references is not None else source.resolve_all(node, "reasonReference"):
-        if target is None:
-            logical = value.get("identifier")
-            key = None
-            if type(logical) is dict and isinstance(logical.get("value"), str):
-                key = uuid_of(logical["value"])
-            words = value.get("display")
-            if key is not None:
-                out.append(Motive(id=key))
-            elif isinstance(words, str) and words.strip():
-                out.append(Motive.model_validate({"concept": {"text": words}}))
-            else:
-                source.log.lost(place, "reasonReference", _REASON_LOST)
-        elif known is not None and id(target) in known:
-            out.append(Motive(id=known[id(target)]))
-        elif target.kind in ("Condition", "Observation"):
-            why = concept(source.log, target, "code")
-            target.use("subject", "clinicalStatus", "verificationStatus", "category", "encounter", "status")
-            key = business_uuid(target)
-            if why is not None or key is not None:
-                out.append(Motive(id=key, concept=why))
-        else:
-            target.use(*target.value)
-            source.log.lost(place, "reasonReference", _REASON_LOST)
-    value = node.raw("reasonCode")
-    for i, item in enumerate(value if type(value) is list else []):
-        read = concept_of(source.log, item, f"{node.place}/reasonCode/{i}")
-        if read is not None:
-            out.append(Motive(concept=read))
-    return tuple(out)
-
-
 def _refused_line(source: Source, node: Node) -> bool:
     """True for a line that was not prescribed (cancelled, not to be given): it is lost, aloud."""
     status, intent = node.text("status"), node.text("intent")
@@ -208,14 +124,14 @@ def _refused_line(source: Source, node: Node) -> bool:
     )
     if stopped or node.flag("doNotPerform"):
         node.use(*node.value)
-        source.log.lost(node.place, node.kind, _STATUS, clinical=True)
+        source.log.lost(node.place, node.kind, NOT_A_FACT, clinical=True)
         return True
     if node.value.get("priority") == "routine":
         node.use("priority")
     return False
 
 
-def _by_author(source: Source, node: Node, key: str) -> None:
+def by_author(source: Source, node: Node, key: str) -> None:
     """The prescriber or pharmacist of a line is an author of the document: another one is lost aloud."""
     target = source.resolve(node, key)
     if target is not None and id(target) not in source.authors:
@@ -230,7 +146,7 @@ def medication_line(source: Source, node: Node, validity: Period | None) -> Medi
     if _refused_line(source, node):
         return None
     node.use("subject", "encounter", "groupIdentifier")
-    _by_author(source, node, "requester")
+    by_author(source, node, "requester")
     medication = medication_of(source, node)
     read = read_posology(source, node, "dosageInstruction", "rendered-request", medication)
     if read.posology is None:
@@ -245,7 +161,7 @@ def medication_line(source: Source, node: Node, validity: Period | None) -> Medi
                 "Give dosageInstruction, its text at least.",
             )
         read.posology, read.instruction = Posology(text=words), None
-    marks, why = _marks(source, node)
+    marks, why = marks_and_motives(source, node)
     off_label, off_reason = _off_label(node)
     covered = node.extension("not-covered")
     dispense = node.node("dispenseRequest")
@@ -311,7 +227,7 @@ def device_line(source: Source, node: Node) -> DeviceLine | None:
     if _refused_line(source, node):
         return None
     node.use("subject", "encounter", "groupIdentifier")
-    _by_author(source, node, "requester")
+    by_author(source, node, "requester")
     target = source.resolve(node, "codeReference")
     holder, key = (target, "type") if target is not None else (node, "codeCodeableConcept")
     value = holder.raw(key)
@@ -341,7 +257,7 @@ def device_line(source: Source, node: Node) -> DeviceLine | None:
             rental = Quantity(value=Decimal(match[1]), unit=match[2])
         elif text:
             texts.append(text)
-    marks, _ = _marks(source, node)
+    marks, _ = marks_and_motives(source, node)
     covered = node.extension("not-covered")
     source.log.carried(node.place, "DeviceRequest")
     return source.attempt(
@@ -357,56 +273,6 @@ def device_line(source: Source, node: Node) -> DeviceLine | None:
                 **marks, not_reimbursable=bool(covered.flag("valueBoolean")) if covered is not None else False
             ),
             text="\n".join(texts) or None,
-        ),
-        node,
-    )
-
-
-def dispensed_line(source: Source, node: Node, header_time: str | None) -> DispensedLine | None:
-    """A MedicationDispense; None when nothing was given."""
-    if node.text("status") != "completed":
-        node.use(*node.value)
-        source.log.lost(node.place, "MedicationDispense", _STATUS, clinical=True)
-        return None
-    node.use("subject", "context")
-    for performer in node.nodes("performer"):
-        _by_author(source, performer, "actor")
-    medication = medication_of(source, node)
-    read = read_posology(source, node, "dosageInstruction", "rendered-dispense", medication)
-    line = None
-    for _, value, target in source.resolve_all(node, "authorizingPrescription"):
-        if target is not None:
-            line = line or business_uuid(target)
-        elif type(value.get("identifier")) is dict and isinstance(value["identifier"].get("value"), str):
-            line = line or uuid_of(value["identifier"]["value"])
-    kind = first_code(node, "type")
-    when = moment(node, "whenHandedOver")
-    swap = None
-    part = node.node("substitution")
-    if part is not None:
-        part.use("type", "reason")
-    if part is not None and part.flag("wasSubstituted"):
-        reasons = part.raw("reason")
-        words = None
-        for item in reasons if type(reasons) is list else []:
-            words = words or (item.get("text") if type(item) is dict else None)
-        swap = SubstitutionMade(reason=words)
-    notes = [t for n in node.nodes("note") if (t := n.text("text"))]
-    source.log.carried(node.place, "MedicationDispense")
-    given: Any = quantity(node, "quantity")
-    completeness: Any = kind.code if kind else None
-    return source.attempt(
-        lambda: DispensedLine(
-            id=business_uuid(node),
-            completeness=completeness,
-            medication=medication,
-            quantity=given,
-            dispensed_at=None if when == header_time else when,
-            prescribed_line=line,
-            changed_posology=read.posology,
-            substitution=swap,
-            patient_instruction=read.instruction,
-            note="\n".join(notes) or None,
         ),
         node,
     )

@@ -12,6 +12,7 @@ from mappings.document import AnyDocument, Dispensation, MedicalSummary, OtherDo
 from mappings.document.header import Order
 from mappings.document.people import Identifier
 from mappings.document.values import Code
+from mappings.fhir.dispensation_in import dispensed_line
 from mappings.fhir.dispensation_out import PRESCRIPTION
 from mappings.fhir.header_in import Header, read_header
 from mappings.fhir.names import IDENTIFIERS, oid_of, system_name
@@ -19,7 +20,7 @@ from mappings.fhir.narrative_in import section_text
 from mappings.fhir.node import Node
 from mappings.fhir.observations_in import value_of
 from mappings.fhir.other_in import read_other
-from mappings.fhir.prescription_in import context_mark, device_line, dispensed_line, group_number, medication_line
+from mappings.fhir.prescription_in import context_mark, device_line, group_number, medication_line
 from mappings.fhir.prescription_out import PREGNANT
 from mappings.fhir.report_in import attachment, is_report
 from mappings.fhir.report_out import ATTACHED, COPY

@@ -14,10 +14,10 @@ from mappings.document.summary import (
     PregnancyObservation,
 )
 from mappings.document.values import Code
-from mappings.fhir import clinical_in, observations_in
+from mappings.fhir import clinical_in, observations_in, treatments_in
 from mappings.fhir.narrative_in import SectionText, section_text
 from mappings.fhir.node import Node
-from mappings.fhir.prescription_in import business_uuid
+from mappings.fhir.reasons_in import business_uuid
 from mappings.fhir.report_in import attachment
 from mappings.fhir.report_out import ATTACHED, COPY
 from mappings.fhir.source import Source
@@ -254,12 +254,12 @@ _READERS: Final[dict[str, Reader]] = {
     "problems": lambda s, n, known, date: clinical_in.condition(s, n),
     "history": lambda s, n, known, date: clinical_in.condition(s, n),
     "allergies": lambda s, n, known, date: clinical_in.allergy(s, n),
-    "treatments": lambda s, n, known, date: clinical_in.treatment(s, n, known, date),
+    "treatments": lambda s, n, known, date: treatments_in.treatment(s, n, known, date),
     "procedures": lambda s, n, known, date: clinical_in.procedure(s, n, known),
     "devices": lambda s, n, known, date: clinical_in.used_device(s, n),
     "lifestyle": lambda s, n, known, date: observations_in.observation(s, n, LifestyleObservation),
     "family_history": lambda s, n, known, date: clinical_in.family(s, n),
-    "immunizations": lambda s, n, known, date: clinical_in.immunization(s, n),
+    "immunizations": lambda s, n, known, date: treatments_in.immunization(s, n),
     "results": lambda s, n, known, date: observations_in.result_group(s, n),
     "vital_signs": lambda s, n, known, date: observations_in.vital_signs(s, n, date),
     "functional_status": lambda s, n, known, date: observations_in.observation(s, n, FunctionalAssessment),
