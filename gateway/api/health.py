@@ -33,5 +33,11 @@ async def ready(request: Request) -> Response:
     except Exception as exc:  # whatever the reason, the answer is that we cannot take documents
         checks["store"] = type(exc.__cause__ or exc).__name__
     checks["workers"] = "ok" if gateway.worker is not None else "elsewhere"
-    good = checks["store"] == "ok"
+    if gateway.worker is not None:
+        down = [lane.name for lane in gateway.worker.lanes if lane.courier.breaker.open]
+        # A destination that is down is told, and is no reason to refuse documents: they wait.
+        checks["destinations"] = {lane.name: "down" if lane.name in down else "ok" for lane in gateway.worker.lanes}
+    full = gateway.backlog is not None and gateway.backlog >= gateway.settings.max_pending
+    checks["backlog"] = "full" if full else "ok"
+    good = checks["store"] == "ok" and not full
     return JSONResponse({"status": "ok" if good else "unavailable", "checks": checks}, 200 if good else 503)

@@ -20,11 +20,14 @@ class Cause:
     fix: Text
     original_code: str | None = None
     original_text: str | None = None
+    behind: str | None = None  #: our code of the last failure, when the cause is that there were too many
 
     def outcome(self) -> dict[str, Any]:
         """The outcome as the interface shows it, in both languages."""
+        behind = {"behind": self.behind} if self.behind else {}
         return {
             "code": self.code,
+            **behind,
             "originalCode": self.original_code,
             "originalText": self.original_text,
             "cause": {"fr": self.text.fr, "en": self.text.en},

@@ -167,6 +167,7 @@ class CourierBase:
                 fix=spent.fix,
                 original_code=cause.original_code or cause.code,
                 original_text=cause.original_text,
+                behind=cause.code,
             )
             await self.finish(delivery, Delivery.DEAD_LETTER, last, values={"attempts": attempts})
             return

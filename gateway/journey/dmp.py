@@ -113,9 +113,8 @@ class DmpCourier(CourierBase):
             if ready is not None and not ready.fresh:
                 await self._ask_first(load, line, actor, ready.prepared)
             else:
-                if ready is None:
-                    ready = await self._prepare(load, line, actor)
-                await self._send(load, line, actor, ready.prepared)
+                kept = ready or await self._prepare(load, line, actor)
+                await self._send(load, line, actor, kept.prepared, sending=ready is None)
         except Stop:
             return
 
@@ -275,9 +274,12 @@ class DmpCourier(CourierBase):
         patient = orjson.dumps(identity.patient.model_dump(mode="json", exclude_none=True))
         return await self.gateway.compute(rewrite, model, patient, pdf)
 
-    async def _send(self, load: Load, line: DmpLine, actor: Actor, prepared: PreparedSubmission) -> None:
+    async def _send(
+        self, load: Load, line: DmpLine, actor: Actor, prepared: PreparedSubmission, *, sending: bool = False
+    ) -> None:
+        """Send the set; ``sending`` when it was just kept, with the state that says so."""
         delivery = load.delivery
-        if delivery.state in (str(Delivery.RETRYING), str(Delivery.UNCERTAIN)):
+        if not sending and delivery.state != str(Delivery.SENDING):
             await self.finish(delivery, Delivery.SENDING, None, values={"next_attempt_at": self.clock()})
         self.moment("before_send")
         outcome = await line.client.submit(prepared, actor)
