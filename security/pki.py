@@ -228,8 +228,8 @@ class Authority:
 
 
 def _validity(start: datetime | None, end: datetime | None, length: timedelta) -> tuple[datetime, datetime]:
-    # Five minutes back, so that two machines with slightly different clocks still agree.
-    start = start or datetime.now(UTC) - timedelta(minutes=5)
+    # A day back: machines whose clocks differ still agree, and a long run does not outlive its own "now".
+    start = start or datetime.now(UTC) - timedelta(days=1)
     return start, end or start + length
 
 

@@ -100,10 +100,15 @@ def test_a_summary_is_clean(ans_check: Check, profile: str) -> None:
 @pytest.mark.parametrize("part", [None, {"absence": "none-known"}, {"absence": "no-information"}, {"text": "Mots"}])
 def test_a_summary_without_entries_is_clean(ans_check: Check, profile: str, part: dict[str, str] | None) -> None:
     """Nothing said, none known, no information, words alone: everywhere at once."""
+    assert ans_check(cda.write(empty(profile, part)).data) == []
+
+
+def empty(profile: str, part: dict[str, str] | None) -> Any:
+    """A summary whose sections all say the same."""
     names = [(plan_field(name)) for name in PLANS if name not in ("occupational_risks", "vigilance")]
     value = documents.summary() | {"profile": profile, "vigilance": None}
     value |= {name: part for name in names if name != "advanceDirectives"}
-    assert ans_check(cda.write(documents.load(value)).data) == []
+    return documents.load(value)
 
 
 def plan_field(name: str) -> str:
@@ -154,6 +159,9 @@ def test_every_row_of_the_model_is_written() -> None:
     planned = documents.summary()
     planned["procedures"]["entries"][0]["planned"] = True
     use(documents.load(planned))
+    for profile in ("VSM-2023.01", "IPS-FR-2024.01"):
+        for absence in Absence:
+            use(empty(profile, {"absence": absence.value}))
     generated(100, use)
     missing = [oids for oids in ENTRIES if not any(set(oids) <= set(each) for each in seen)]
     assert missing == []
