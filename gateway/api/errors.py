@@ -55,7 +55,12 @@ def _render(request: Request, problem: Problem) -> Response:
     if speaks_fhir(request):
         from mappings.fhir.outcome import operation_outcome
 
-        body = operation_outcome(problem.faults, language, fallback=problem.title.in_language(language))
+        as_outcome = getattr(problem, "as_outcome", None)
+        body = (
+            as_outcome(language)
+            if as_outcome is not None
+            else operation_outcome(problem.faults, language, fallback=problem.title.in_language(language))
+        )
         return JSONResponse(body, problem.status, headers, media_type="application/fhir+json")
     return JSONResponse(
         problem.as_json(language, request_id), problem.status, headers, media_type="application/problem+json"

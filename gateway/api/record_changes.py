@@ -31,7 +31,7 @@ from gateway.api.records import out_of
 from gateway.api.shapes import Receipt
 from gateway.api.taking import Coming, announced, read_sent, take
 from gateway.context import Gateway
-from gateway.journey.changes import NotFed, ask_change
+from gateway.journey.changes import Asked, NotFed, ask_change
 from gateway.problems import Conflict, Forbidden, Invalid, NotFound, rule
 from gateway.services.consulting import NO_SESSION, Session, open_session
 from gateway.services.envelope import Sent
@@ -43,7 +43,7 @@ from gateway.store.tables import documents
 from security import json
 from security.errors import UnsafeInput
 
-__all__ = ["queue_change", "router"]
+__all__ = ["check_reading", "queue_change", "router"]
 
 router = APIRouter(prefix="/v1/records/documents", tags=["records"])
 
@@ -86,14 +86,14 @@ async def change(
     A document that this gateway fed is changed in the order of what was sent for it: 202, and a delivery to follow.
     Any other is changed at once: 200, and the document as it is now.
     """
-    _check_reading(caller)
+    check_reading(caller)
     gateway = gateway_of(request)
     tenant = caller.acting_for(passerelle_tenant)
     asked = await ask(request, ChangeIn)
     visit = await visit_of(request, caller, tenant, actor_session, psc_token)
     target, own = await named(request, gateway, visit, handle)
     if own is not None:
-        return await queue_change(gateway, caller, own, _CHANGES[asked.action], visit.session, language, test_case)
+        return await _queued(gateway, caller, own, _CHANGES[asked.action], visit.session, language, test_case)
     with about(test_case=test_case):
         changed = await records_of(request).change(visit, target, _CHANGES[asked.action])
     return out_of(found_json(changed))
@@ -131,18 +131,19 @@ async def delete(
         if actor_session:
             session = open_session(gateway.vault, tenant, caller.client.id, actor_session, gateway.now())
             await check_grant(gateway, caller, tenant, session)
-        return await queue_change(gateway, caller, own, Change.DELETE, session, language, test_case)
-    _check_reading(caller)
+        return await _queued(gateway, caller, own, Change.DELETE, session, language, test_case)
+    check_reading(caller)
     visit = await visit_of(request, caller, tenant, actor_session, psc_token)
     target, known = await named(request, gateway, visit, handle)
     if known is not None:
-        return await queue_change(gateway, caller, known, Change.DELETE, visit.session, language, test_case)
+        return await _queued(gateway, caller, known, Change.DELETE, visit.session, language, test_case)
     with about(test_case=test_case):
         await records_of(request).change(visit, target, Change.DELETE)
     return Response(status_code=204)
 
 
-def _check_reading(caller: Caller) -> None:
+def check_reading(caller: Caller) -> None:
+    """Raise unless the token may read records."""
     if "records:read" not in caller.scopes:
         raise Forbidden([NO_SCOPE.finding("Authorization", expected="records:read")], slug="insufficient-scope")
 
@@ -153,18 +154,17 @@ async def queue_change(
     document: Row[Any],
     change: Change,
     session: Session | None,
-    language: str,
     test_case: str | None,
-) -> Response:
-    """Queue a change of what this gateway fed; the receipt names the delivery."""
-    if session is not None and not session.strong and change is not Change.DELETE:
+) -> Asked:
+    """Queue a change of what this gateway fed, and set the workers going; raises :class:`Conflict`."""
+    if change is not Change.DELETE and (session is None or not session.strong):
         raise Forbidden([NO_SESSION.finding("Passerelle-Actor-Session")], slug="actor-required")
 
-    def work(connection: Connection) -> Receipt:
+    def work(connection: Connection) -> Asked:
         # Locked: two changes of one document asked at once have their order all the same.
         row = connection.execute(documents.select().where(documents.c.id == document.id).with_for_update()).one()
         try:
-            ask_change(
+            return ask_change(
                 connection,
                 gateway.vault,
                 row,
@@ -176,14 +176,31 @@ async def queue_change(
             )
         except NotFed:
             raise Conflict([NOT_IN_DMP.finding("")], slug="not-in-dmp") from None
-        fresh = document_of(connection, row.id, [row.tenant_id])
-        if fresh is None:
-            raise NotFound([UNKNOWN_HANDLE.finding("")])
-        return receipt(connection, fresh, language)
 
-    out = await gateway.store.write(work)
+    asked = await gateway.store.write(work)
     gateway.wake()
-    return out_of(out, 202, {"Location": f"/v1/documents/{document.id}"})
+    return asked
+
+
+async def _queued(
+    gateway: Gateway,
+    caller: Caller,
+    document: Row[Any],
+    change: Change,
+    session: Session | None,
+    language: str,
+    test_case: str | None,
+) -> Response:
+    """Queue a change; the receipt names its delivery."""
+    await queue_change(gateway, caller, document, change, session, test_case)
+
+    def load(connection: Connection) -> Receipt:
+        row = document_of(connection, document.id, [document.tenant_id])
+        if row is None:
+            raise NotFound([UNKNOWN_HANDLE.finding("")])
+        return receipt(connection, row, language)
+
+    return out_of(await gateway.store.read(load), 202, {"Location": f"/v1/documents/{document.id}"})
 
 
 @router.put(

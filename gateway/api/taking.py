@@ -155,7 +155,7 @@ class Coming:
     content: bytes  #: tells one request's content from another's
     key: str | None = None  #: idempotency key
     actor: str | None = None  #: PS_IdNat of the actor, when not the first author
-    described: dict[str, Any] | None = None  #: the actor whole, when neither the envelope nor the document names them
+    who: Callable[[Intake], dict[str, Any]] | None = None  #: the actor, when neither envelope nor header names them
     test_case: str | None = None  #: homologation test
     amend: Callable[[Intake], Intake] | None = None  #: last word on what was read; may refuse
 
@@ -198,7 +198,7 @@ async def submission_of(gateway: Gateway, caller: Caller, tenant: Tenant, coming
     # A pharmacy's scope sends dispensations and nothing else.
     if "documents:write" not in caller.scopes and intake.kind != "dispensation":
         raise Forbidden([NO_SCOPE.finding("Authorization", expected="documents:write")], slug="insufficient-scope")
-    actor = coming.described or _actor(sent, intake, coming.actor)
+    actor = coming.who(intake) if coming.who is not None else _actor(sent, intake, coming.actor)
     allowed = await gateway.store.read(
         lambda c: tenants.may_act(c, caller.client.id, tenant, str(actor["id"]), actor["structure"])
     )
@@ -232,7 +232,9 @@ async def mail_asked(
     def read(connection: Connection) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]]:
         named = [one.model_dump(mode="json") for one in mail.recipients]
         recipients = addressed(connection, tenant.id, named, mail.teams, place="/deliverTo/mss")
-        options = mail.model_dump(mode="json", exclude={"recipients", "teams", "in_reply_to"}, exclude_none=True)
+        options = mail.model_dump(
+            mode="json", by_alias=False, exclude={"recipients", "teams", "in_reply_to"}, exclude_none=True
+        )
         if mail.in_reply_to is not None:
             found = answered(connection, tenant.id, mail.in_reply_to, "/deliverTo/mss/inReplyTo")
             options |= {"thread": found.thread, "answering": found.message_id}

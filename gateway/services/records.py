@@ -18,7 +18,7 @@ from adapters.dmp import messages
 from adapters.dmp.actor import Actor
 from adapters.dmp.answers import PatientStatus
 from adapters.dmp.client import DmpClient, QueryAnswer
-from adapters.dmp.fhir_errors import issue_of
+from adapters.dmp.fhir_errors import SYSTEM, issue_of
 from adapters.dmp.messages import DocumentRequest
 from adapters.dmp.outcomes import Kind, Layer, Outcome, outcome
 from adapters.dmp.search import SearchFilters, batches, set_slots
@@ -32,6 +32,7 @@ from gateway.services.handles import Target, keep, open_handle
 from gateway.services.record_changes import Change, is_done, prepare
 from gateway.store.tables import documents
 from gateway.tenants import Tenant
+from mappings.fhir.outcome import operation_outcome
 from mappings.xds import DocumentEntry, PatientId, SubmissionSet
 from mappings.xds.vocabulary import ASSOCIATION_HAS_MEMBER
 from security.vihf import Mode, Purpose
@@ -95,6 +96,18 @@ class RecordRefused(Problem):
             "cause": self.outcome.cause.in_language(language),
             "fix": self.outcome.fix.in_language(language),
         }
+        return out
+
+    def as_outcome(self, language: str) -> dict[str, Any]:
+        """The same for a caller who speaks FHIR: our code and the DMP's own in ``details.coding``."""
+        out = operation_outcome(self.faults, language)
+        said = self.outcome
+        for issue in out["issue"]:
+            issue["code"] = issue_of(said.original_code)[1]
+            if said.original_code:
+                issue["details"]["coding"].append({"system": SYSTEM, "code": said.original_code})
+            words = [issue.get("diagnostics", ""), said.original_text]
+            issue["diagnostics"] = " ".join(filter(None, words))
         return out
 
 
