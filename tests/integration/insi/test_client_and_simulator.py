@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import anyio
+import httpx
 import pytest
 
 from adapters.insi.assertions import AssertionSigner, Caller
