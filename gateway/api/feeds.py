@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse
 
+from gateway.api import feeds_figures
 from gateway.api.access import Language
 from gateway.api.feeds_access import (
     PROBLEMS,
@@ -28,7 +29,9 @@ from gateway.services.feeds_proofs import keep_public_key, proof_for, signing_ke
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/feeds", tags=["feeds"], responses=PROBLEMS)
+router = APIRouter()
+#: Counts and lines; figures, exports and heads have modules of their own.
+reading = APIRouter(prefix="/v1/feeds", tags=["feeds"], responses=PROBLEMS)
 
 AGAIN = rule(
     "API-FEEDS-004",
@@ -42,7 +45,7 @@ View = Annotated[Viewer, Depends(viewing)]
 Narrowed = Annotated[Filters, Depends(Filters)]
 
 
-@router.get("/counts", response_model=Counts, summary="Count what was fed")
+@reading.get("/counts", response_model=Counts, summary="Count what was fed")
 async def count(
     viewer: View,
     filters: Narrowed,
@@ -78,7 +81,7 @@ def _tenants_of(lines: list[dict[str, Any]]) -> list[str]:
     return sorted({str(line["tenant"]) for line in lines})
 
 
-@router.get("/entries", summary="Lines of the ledger, pseudonymised")
+@reading.get("/entries", summary="Lines of the ledger, pseudonymised")
 async def entries(
     viewer: View,
     filters: Narrowed,
@@ -121,7 +124,7 @@ async def entries(
     return JSONResponse({"items": [camel(line) for line in page.lines], "cursor": following})
 
 
-@router.get("/entries/{entry}", summary="One line and its history")
+@reading.get("/entries/{entry}", summary="One line and its history")
 async def entry_history(viewer: View, entry: str) -> Response:
     """A line, and every line of the same document over its versions, attempts and states, oldest first."""
     keys = feeds.key_of(viewer.gateway.vault)
@@ -136,7 +139,7 @@ async def entry_history(viewer: View, entry: str) -> Response:
     return JSONResponse({**camel(own), "history": [camel(line) for line in found]})
 
 
-@router.get("/proofs/{entry}", summary="Proof that a line is in the ledger")
+@reading.get("/proofs/{entry}", summary="Proof that a line is in the ledger")
 async def proof(
     viewer: View,
     entry: str,
@@ -169,7 +172,7 @@ async def proof(
     raise Busy([AGAIN.finding("entry")], retry_after=1)
 
 
-@router.get("/anomalies", summary="Unusual patterns, as facts")
+@reading.get("/anomalies", summary="Unusual patterns, as facts")
 async def unusual(
     viewer: View,
     language: Language,
@@ -199,3 +202,7 @@ async def unusual(
             ]
         }
     )
+
+
+for _part in (reading, feeds_figures.router):
+    router.include_router(_part)

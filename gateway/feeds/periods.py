@@ -21,6 +21,7 @@ from gateway.feeds.entry import PARIS, LedgerEntry, entry_id
 from gateway.feeds.evaluate import Evaluation, evaluate
 from gateway.feeds.ledger import record
 from gateway.feeds.measures import Figures, Subject, figures
+from gateway.feeds.policy import Policy
 from gateway.feeds.scheme import Period, RuleSet
 from gateway.feeds.tables import entries
 
@@ -171,7 +172,15 @@ def _record(
     )
 
 
-def close(connection: Connection, tenant: str, rules: RuleSet, subject: Subject, *, now: datetime) -> Closing:
+def close(
+    connection: Connection,
+    tenant: str,
+    rules: RuleSet,
+    subject: Subject,
+    *,
+    now: datetime,
+    chosen: Policy | None = None,
+) -> Closing:
     """Close a period for one subject: one entry with its counts, and nothing changes them afterwards.
 
     Closing again gives the closing that is there. Raises :class:`PeriodError` before the grace period is over.
@@ -181,12 +190,20 @@ def close(connection: Connection, tenant: str, rules: RuleSet, subject: Subject,
         return made[0]
     if now.astimezone(PARIS).date() <= rules.period.closes:
         raise PeriodError("FEED-PERIOD-001", f"a day after {rules.period.closes.isoformat()}")
-    _record(connection, tenant, figures(connection, rules, subject, as_of=now), State.CLOSED, 0, now)
+    made_now = figures(connection, rules, subject, as_of=now, chosen=chosen)
+    _record(connection, tenant, made_now, State.CLOSED, 0, now)
     return closings(connection, rules.id, subject)[0]
 
 
 def amend(
-    connection: Connection, tenant: str, rules: RuleSet, subject: Subject, *, reason: str, now: datetime
+    connection: Connection,
+    tenant: str,
+    rules: RuleSet,
+    subject: Subject,
+    *,
+    reason: str,
+    now: datetime,
+    chosen: Policy | None = None,
 ) -> Closing:
     """Make a new closing that replaces the last one, with the difference listed entry by entry; the former stays.
 
@@ -196,8 +213,8 @@ def amend(
     if not made:
         raise PeriodError("FEED-PERIOD-002", "a closed period")
     last = made[-1]
-    before = figures(connection, rules, subject, as_of=datetime.fromisoformat(last.at))
-    after = figures(connection, rules, subject, as_of=now)
+    before = figures(connection, rules, subject, as_of=datetime.fromisoformat(last.at), chosen=chosen)
+    after = figures(connection, rules, subject, as_of=now, chosen=chosen)
     old, new = set(_used(before)), set(_used(after))
     values = {name: one.value for name, one in after.measures.items() if one.value is not None}
     if old == new and values == dict(last.measures):

@@ -10,62 +10,20 @@ import pytest
 from sqlalchemy import Connection, Engine
 
 from gateway.feeds import ledger
-from gateway.feeds.entry import LedgerEntry, entry_id, opaque_hash
+from gateway.feeds.entry import opaque_hash
 from gateway.feeds.imports import ImportFault, OutsideMeasure, read_payer_file, record_measures
 from gateway.feeds.measures import Subject, figures
 from gateway.feeds.policy import policy
 from gateway.feeds.rulebook import read, shipped
 from gateway.feeds.scheme import RuleSet
+from tests.support.feed_examples import FIRST, SECOND_SITE, example_1
 from tests.support.feeds import DOCTOR, PRACTICE, fed
 
 AS_OF = datetime(2024, 2, 15, tzinfo=UTC)
-FIRST = datetime(2023, 1, 9, 9, tzinfo=UTC)
-SECOND_SITE = "690000026"
 
 
 def rule(name: str, version: int = 1) -> RuleSet:
     return next(rules for rules in shipped() if (rules.id, rules.version) == (name, version))
-
-
-def example_1() -> list[LedgerEntry]:
-    """556 submissions of one doctor over two practices: 16 refused, 21 new versions, 14 maskings, 505 lineages."""
-    out: list[LedgerEntry] = []
-
-    def add(number: int, when: datetime, state: str = "accepted", attempt: int = 1, **changes: Any) -> None:
-        out.append(
-            fed(
-                number,
-                state=state,
-                entry_id=entry_id("example", f"{number}", attempt, state),
-                submitted_at=when,
-                accepted_at=when if state == "accepted" else None,
-                recorded_at=when,
-                structure_finess=PRACTICE if number % 2 else SECOND_SITE,
-                **changes,
-            )
-        )
-
-    for number in range(505):
-        # 8 unqualified, 3 tests, 6 deleted; of the 488 others, 17 share the patient and the day of the one before.
-        changes: dict[str, Any] = {"patient_commit": opaque_hash("patient", str(number))}
-        when = FIRST + timedelta(hours=12 * number)
-        if number < 8:
-            changes["ins_status"] = "validee"
-        elif number < 11:
-            changes["test"] = True
-        elif number >= 505 - 34 and number % 2 == 0:
-            changes["patient_commit"] = opaque_hash("patient", str(number - 1))
-            when = FIRST + timedelta(hours=12 * (number - 1), minutes=5)
-        add(number, when, **changes)
-    for number in range(11, 17):
-        add(number, FIRST + timedelta(days=300), "deleted", reason="wrong_patient")
-    for number in range(100, 121):
-        add(number, FIRST + timedelta(days=310), attempt=2, version_no=2, content_digest=opaque_hash("v2", str(number)))
-    for number in range(200, 214):
-        add(number, FIRST + timedelta(days=320), attempt=3)
-    for number in range(600, 616):
-        add(number, FIRST + timedelta(days=number - 600), "rejected", reason="dmp_closed")
-    return out
 
 
 def _import(connection: Connection, **values: int) -> None:
