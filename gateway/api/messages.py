@@ -159,7 +159,8 @@ async def _take(gateway: Gateway, caller: Caller, tenant: Tenant, body: bytes, k
     recipients, answering, actor = await gateway.store.read(read)
     if actor is None:
         raise Invalid([NO_ACTOR.finding("/actor")])
-    content = asked.model_dump(mode="json", include={"subject", "body", "reply_to", "no_reply"}, exclude_none=True)
+    said = {"subject", "body", "reply_to", "no_reply"}
+    content = asked.model_dump(mode="json", by_alias=False, include=said, exclude_none=True)
     posting = Posting(
         tenant=tenant.id,
         client=caller.client.id,
