@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 from lxml import etree
@@ -46,13 +47,23 @@ def check_body(root: _Element, seen: Seen, report: Report) -> None:
         if any(each is root for each in seen.templates.get(oid, ())):
             run(tests, root, report)
     for oid, elements in seen.templates.items():
+        once = dict.fromkeys(elements) if len(elements) > 1 else elements
+        if len(once) < len(elements):
+            _claimed_twice(oid, elements, report)
         template = TEMPLATES.get(oid)
         if template is not None:
-            for element in dict.fromkeys(elements):
+            for element in once:
                 _claimed(element, template, report)
     _anywhere(seen, report)
     _links(seen, report)
     _narratives(seen, report)
+
+
+def _claimed_twice(oid: str, elements: list[_Element], report: Report) -> None:
+    for element, number in Counter(elements).items():
+        # In the header two versions of one model are told apart by the extension.
+        if number > 1 and element.getparent() is not None:
+            report.add(rules.SAME_TEMPLATE, element, found=oid)
 
 
 def _claimed(element: _Element, template: Template, report: Report) -> None:

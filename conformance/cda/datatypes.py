@@ -333,6 +333,8 @@ def ivl_ts(element: _Element, report: Report) -> None:
     """An interval of time."""
     any_(element, report)
     parts = {str(child.tag).removeprefix(HL7): child for child in _elements(element)}
+    if not parts and "value" not in element.attrib and "nullFlavor" not in element.attrib:
+        report.add(rules.TS_VALUE, element, expected="low")
     if "value" in element.attrib:
         if parts:
             report.add(rules.IVL_VALUE, element, "value")

@@ -211,7 +211,7 @@ def _one(element: _Element, node: Node, report: Report) -> None:
         node.check(element, report)
     if node.need and (node.where is None or element.get("root") == node.where):
         for name in node.need:
-            if name not in element.attrib and not (null and node.null and name not in ("value", "code", "qualifier")):
+            if name not in element.attrib:
                 report.add(rules.NEEDED, element, expected=name)
     for name, values in node.fixed:
         value = element.get(name)

@@ -212,6 +212,13 @@ MATERIAL_NAME: Final = _rule(
     'Donnez name une fois, ou name nullFlavor="NA".',
     'Give name once, or name nullFlavor="NA".',
 )
+SAME_TEMPLATE: Final = _rule(
+    "CDA-ENT-035",
+    "Le même templateId figure deux fois dans le même élément.",
+    "The same templateId stands twice in the same element.",
+    "N'en gardez qu'un.",
+    "Keep one of them.",
+)
 # --- Narrative ------------------------------------------------------------------------------------------------------
 DANGLING: Final = _rule(
     "CDA-NAR-001",

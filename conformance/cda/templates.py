@@ -62,7 +62,9 @@ class Template:
 
 
 def _h(path: str) -> str:
-    """``effectiveTime/low`` with the prefix of CDA on each name."""
+    """``effectiveTime/low`` with the prefix of CDA on each name; a path that has prefixes stays as it is."""
+    if "h:" in path:
+        return path
     return "/".join(f"h:{step}" for step in path.split("/"))
 
 
