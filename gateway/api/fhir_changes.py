@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from sqlalchemy import Row, select
 
-from adapters.dmp.fhir_errors import SYSTEM, issue_of
 from conformance.verdict import Rule, Text
 from gateway.api.access import Caller, gateway_of, needs, read_body
 from gateway.api.fhir_access import FHIR, base_of, check_url, fhir_json, held, own_document, own_fiche, reader
@@ -21,7 +20,7 @@ from gateway.services.evidence import about
 from gateway.services.fhir_face.answers import fiche
 from gateway.services.fhir_face.patching import NOT_A_PATCH, BadPatch, changes_of
 from gateway.services.record_changes import Change
-from gateway.services.records import UNKNOWN_HANDLE, Found, Visit
+from gateway.services.records import SYSTEM, UNKNOWN_HANDLE, Found, Visit, issue_of
 from gateway.store.tables import deliveries, documents
 from gateway.tenants import Tenant
 from security import json

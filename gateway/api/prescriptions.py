@@ -14,7 +14,6 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 from sqlalchemy import Connection, select
 
-from adapters.ordonnance.outcomes import Kind, OrderServiceError
 from gateway.api.access import Caller, Language, gateway_of, needs
 from gateway.api.documents import PROBLEMS, READ_PROBLEMS
 from gateway.api.order_shapes import OrderOut, order_out
@@ -32,7 +31,7 @@ from gateway.services import order_store, prescribing
 from gateway.services.envelope import Sent
 from gateway.services.intake import Intake, IntakeOptions, IntakeRefused
 from gateway.services.order_store import StoredOrder
-from gateway.services.orders import service_of
+from gateway.services.orders import Kind, OrderServiceError, service_of
 from gateway.services.record_changes import Change
 from gateway.store import blobs
 from gateway.store.engine import ACCEPT

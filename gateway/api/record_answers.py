@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
-from adapters.dmp.search import SearchFilters
 from gateway.api.receipts import PARIS
 from gateway.api.record_shapes import CodeIn, RecordAuthor, RecordCode, RecordDocument, SearchIn
 from gateway.problems import Invalid, rule
-from gateway.services.records import Found
+from gateway.services.records import Found, SearchFilters
 from mappings.xds import Author, Code
 from mappings.xds import vocabulary as v
 from mappings.xds.times import parse_dtm

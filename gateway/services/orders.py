@@ -23,7 +23,7 @@ from mappings.document.people import Ins
 from mappings.document.prescription import Prescription
 from mappings.document.values import moment_key
 
-__all__ = ["close_service", "find", "open_service", "rules_of", "service_of"]
+__all__ = ["Kind", "OrderServiceError", "close_service", "find", "open_service", "rules_of", "service_of"]
 
 log = structlog.get_logger("passerelle.orders")
 

@@ -40,7 +40,18 @@ from security.vihf import Mode, Purpose
 if TYPE_CHECKING:
     from gateway.context import Gateway
 
-__all__ = ["Content", "Found", "FoundSet", "RecordRefused", "Records", "Visit"]
+# What the interface needs to know of the DMP, it takes from here.
+__all__ = [
+    "SYSTEM",
+    "Content",
+    "Found",
+    "FoundSet",
+    "RecordRefused",
+    "Records",
+    "SearchFilters",
+    "Visit",
+    "issue_of",
+]
 
 UNKNOWN_HANDLE = rule(
     "API-RECORD-001",
