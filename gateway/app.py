@@ -138,7 +138,16 @@ def create_app(
     )
     errors.install(app)
     modules = (oauth, documents, identities, apcv, identity_questions, feeds, checks, webhooks, health, metrics)
-    for module in (*modules, records, record_changes, fhir_face, fhir_changes, deliveries, prescriptions, dispensations):
+    for module in (
+        *modules,
+        records,
+        record_changes,
+        fhir_face,
+        fhir_changes,
+        deliveries,
+        prescriptions,
+        dispensations,
+    ):
         app.include_router(module.router)
     for module in (messages, inbox, teams):
         app.include_router(module.router)
