@@ -238,7 +238,8 @@ def test_plain_words_and_a_citizens_answer(pharmacy: Client, vendor: Client, ope
     put(
         operator,
         b"From: PAT-TROIS Dominique <279035121518989@patient.mssante.fr>\r\n"
-        b"To: officine@pharmacien.formation.mssante.fr\r\nSubject: Merci\r\nMessage-ID: <c1@patient.mssante.fr>\r\n\r\nMerci\r\n",
+        b"To: officine@pharmacien.formation.mssante.fr\r\nSubject: Merci\r\n"
+        b"Message-ID: <c1@patient.mssante.fr>\r\n\r\nMerci\r\n",
     )
     citizen = received(pharmacy, lambda one: one["kind"] == "citizen")
     assert citizen["sender"] == "***@patient.mssante.fr"
