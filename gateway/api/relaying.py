@@ -16,19 +16,22 @@ from weakref import WeakValueDictionary
 from sqlalchemy import Connection, Row, select, update
 
 from conformance.verdict import Text
+from gateway import tenants
 from gateway.api.access import Caller
-from gateway.api.taking import Coming, submission_of
+from gateway.api.taking import WRONG_ACTOR, Coming, submission_of
 from gateway.context import Gateway
 from gateway.ids import new_id, new_oid
 from gateway.journey.accept import Request as Submission
 from gateway.journey.accept import accept
 from gateway.journey.changes import NotFed, ask_change
+from gateway.journey.posting import Posting, post
 from gateway.orders.life import Event, EventKind, OrderView, fold
 from gateway.orders.rules import CHANGED, Asked, Plan, RefusedDispensation, judge
-from gateway.problems import Busy, Conflict, Invalid, rule
+from gateway.problems import Busy, Conflict, Forbidden, Invalid, rule
 from gateway.services import dispensing, order_store
 from gateway.services.dispensing import DispensationIn
 from gateway.services.envelope import DeliverTo, Envelope, Mail, MailRecipient, Sent
+from gateway.services.intake import describe_actor
 from gateway.services.order_store import StoredOrder
 from gateway.services.orders import rules_of
 from gateway.services.record_changes import Change
@@ -152,6 +155,12 @@ async def keep(
 
 async def _once(gateway: Gateway, go: _Go, stored: StoredOrder | None) -> Relayed:
     now = gateway.now()
+    actor = describe_actor(go.said.pharmacist)
+    allowed = await gateway.store.read(
+        lambda c: tenants.may_act(c, go.caller.client.id, go.tenant, str(actor["id"]), actor["structure"])
+    )
+    if not allowed:
+        raise Forbidden([WRONG_ACTOR.finding("/pharmacist")], slug="actor-not-granted")
     asked = dispensing.asked_of(go.said, now)
     plan = _judge(gateway, go, stored, asked, now)
     dispensation_id = new_id("dsp", now)
@@ -160,14 +169,15 @@ async def _once(gateway: Gateway, go: _Go, stored: StoredOrder | None) -> Relaye
     if body is not None:
         sent = Sent(body=body, form="json", envelope=_envelope(go, stored, plan))
         submission = await submission_of(gateway, go.caller, go.tenant, Coming(sent=sent, content=body))
-    elif go.said.tell_prescriber is not None:
-        _address(go.said, stored)
+    letter: Posting | None = None
+    if body is None and go.said.tell_prescriber is not None:
+        letter = _letter(go, stored, plan, actor, dispensation_id)
 
     def work(connection: Connection) -> Relayed:
         known = earlier(connection, go.caller.client.id, go.key, go.mac)
         if known is not None:
             return known
-        return _commit(connection, gateway, go, stored, plan, submission, dispensation_id, asked, now)
+        return _commit(connection, gateway, go, stored, plan, submission, letter, dispensation_id, asked, now)
 
     done = await gateway.store.write(work, ACCEPT)
     gateway.wake()
@@ -267,6 +277,23 @@ def _address(said: DispensationIn, stored: StoredOrder | None) -> str:
     raise Invalid([NO_ADDRESS.finding("/tellPrescriber/address")])
 
 
+def _letter(go: _Go, stored: StoredOrder | None, plan: Plan, actor: dict[str, Any], dispensation_id: str) -> Posting:
+    """Words alone for the prescriber, when there is no document to carry them; the number says which prescription."""
+    heading = ""
+    if stored is not None:
+        heading = f"Ordonnance n° {stored.number} du {dispensing.written(stored.order.issued_at)[:10]}\n"
+    return Posting(
+        tenant=go.tenant.id,
+        client=go.caller.client.id,
+        actor=actor,
+        documents=(),
+        recipients=({"address": _address(go.said, stored), "kind": "professional"},),
+        content={"subject": "Message de la pharmacie", "body": heading + dispensing.letter(go.said, plan, stored)},
+        body_mac=go.mac,
+        idempotency_key=f"letter-{dispensation_id}",
+    )
+
+
 def _envelope(go: _Go, stored: StoredOrder | None, plan: Plan) -> Envelope:
     mail = None
     if go.said.tell_prescriber is not None:
@@ -282,6 +309,7 @@ def _commit(
     stored: StoredOrder | None,
     plan: Plan,
     submission: Submission | None,
+    letter: Posting | None,
     dispensation_id: str,
     asked: Asked,
     now: datetime,
@@ -304,6 +332,16 @@ def _commit(
             mail_unqualified=gateway.settings.mss.send_unqualified,
             pending=gateway.backlog,
         ).document_id
+    if letter is not None:
+        post(
+            connection,
+            vault,
+            letter,
+            now=now,
+            hold_days=gateway.settings.hold_days,
+            max_pending=gateway.settings.max_pending,
+            pending=gateway.backlog,
+        )
     order_id = stored.row.id if stored is not None else None
     relayed = stored is not None and bool(gateway.settings.ordonnance.base_url)
     connection.execute(
