@@ -20,12 +20,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sandbox": ("gateway.commands.sandbox", "Run strict simulators of DMP, INSi and MSSanté on this machine."),
     "demo": ("gateway.commands.demo", "The main job end to end, on this machine, in a minute."),
     "tenants": ("gateway.commands.tenants", "Structures that use the gateway."),
+    "accounts": ("gateway.commands.accounts", "People who sign in to the console."),
     "keys": ("gateway.commands.keys", "Check the certificates and keys that settings and structures name."),
     "evidence": ("gateway.commands.evidence", "Export the exchanges kept as proof."),
     "clients": ("gateway.commands.clients", "Programs allowed to call, their keys and grants."),
     "identity": ("gateway.commands.identity", "Search, verify and evaluate identities (INS)."),
     "mail": ("gateway.commands.mail", "Read or build MSSanté mails by hand."),
     "posology": ("gateway.commands.posology", "Write the French sentence of structured posologies."),
+    "load": ("gateway.commands.load", "Send documents at a steady rate and say what came of them."),
     "feeds": ("gateway.commands.feeds", "Count what was fed, verify the ledger, evaluate incentive rules."),
 }
 

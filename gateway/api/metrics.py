@@ -26,6 +26,7 @@ DOWN = Gauge("passerelle_destination_down", "1 while a destination is held to be
 INCIDENTS = Gauge("passerelle_incidents_open", "Incidents that last, on all nodes.", ["kind"])
 REFUSED = Gauge("passerelle_busy_refusals", "Documents refused because too many were under way, since the start.")
 INSIDE = Gauge("passerelle_documents_under_way", "Documents being received and converted.")
+LAG = Gauge("passerelle_event_loop_lag_p99_seconds", "Lag of the event loop over the last minute, 99th percentile.")
 CPU = Gauge("passerelle_cpu_seconds", "CPU time used since the start, by part.", ["part"])
 RSS = Gauge("passerelle_resident_bytes", "Memory held, by part.", ["part"])
 
@@ -93,6 +94,8 @@ async def metrics(request: Request) -> Response:
         INCIDENTS.labels(kind).set(count)
     for lane in gateway.worker.lanes if gateway.worker is not None else []:
         DOWN.labels(lane.name).set(lane.courier.breaker.open)
+    if gateway.pulse is not None:
+        LAG.set(gateway.pulse.percentile(0.99))
     REFUSED.set(gateway.gate.refused)
     INSIDE.set(gateway.gate.inside)
     await asyncio.to_thread(_processes)

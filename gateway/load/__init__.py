@@ -1,0 +1,1 @@
+"""The load generator: fictitious documents sent to a running gateway at a steady rate, and what came of them."""
