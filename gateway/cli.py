@@ -15,6 +15,7 @@ __all__ = ["app", "main"]
 COMMANDS: dict[str, tuple[str, str]] = {
     "convert": ("gateway.commands.convert", "Translate a document between json, cda and fhir."),
     "check": ("gateway.commands.check", "Check documents and explain every finding."),
+    "packs": ("gateway.commands.packs", "Official rules and value sets you have downloaded."),
     "serve": ("gateway.commands.serve", "Run the gateway: HTTP interface and, by default, its workers."),
     "worker": ("gateway.commands.worker", "Run workers alone, on a shared PostgreSQL database."),
     "sandbox": ("gateway.commands.sandbox", "Run strict simulators of DMP, INSi and MSSanté on this machine."),

@@ -131,7 +131,7 @@ async def _enter(gateway: Gateway, request: Request, viewer: Viewer, account: st
         return sessions.open_session(connection, gateway.vault, viewer, account=account, now=now)[0]
 
     token = await gateway.store.write(opened)
-    answer = see_other(wanted if viewer.sees_counts or wanted != "/console" else "/console/deliveries")
+    answer = see_other(wanted)
     _set(answer, COOKIE, token)
     _unset(answer, _BEFORE)
     return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -96,6 +97,13 @@ def _other(number: int) -> Any:
         patient_commit=opaque_hash("patient", f"other-{number}"),
         doc_type="60591-5",
     )
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
 
 
 @contextmanager

@@ -9,10 +9,10 @@ from sqlalchemy import Connection
 
 from gateway.console.asking import ask
 from gateway.console.proof import prove, recompute
-from gateway.console.signing import signing_key
 from gateway.console.web import Refusal, Route, page_of
 from gateway.problems import NotFound
 from gateway.services.feeds import history_for, key_of
+from gateway.services.feeds_proofs import public_keys, signing_key
 
 __all__ = ["router"]
 
@@ -57,7 +57,7 @@ async def entry(request: Request, entry: str) -> Response:
     """One entry; with ``verify``, every hash up to the signed head is computed again on the server."""
     page = await page_of(request, lambda who: who.sees_lines)
     verify = page.one("verify") == "1"
-    keys = [signing_key(page.gateway.settings).public_key()] if verify else []
+    key = signing_key(page.gateway.settings).public_key()
 
     def read(connection: Connection) -> dict[str, Any] | None:
         try:
@@ -66,6 +66,7 @@ async def entry(request: Request, entry: str) -> Response:
             return None
         own = next(one for one in lines if one["entry_id"] == entry)
         proof = prove(connection, own["tenant"], entry)
+        keys = [key, *public_keys(connection)]
         checked = recompute(connection, entry, proof, keys) if verify and proof is not None else None
         return {"own": own, "lines": lines, "proof": proof, "checked": checked}
 

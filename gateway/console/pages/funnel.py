@@ -17,9 +17,9 @@ from gateway.console.web import Page, Refusal, Route, page_of
 from gateway.feeds.lines import line
 from gateway.feeds.measures import Figures, Measured, Subject, figures
 from gateway.feeds.policy import Funnel
-from gateway.feeds.rulebook import shipped
 from gateway.feeds.scheme import RuleSet
 from gateway.services.feeds import key_of
+from gateway.services.feeds_rules import catalogue, chosen_policy
 
 __all__ = ["router", "steps"]
 
@@ -73,7 +73,7 @@ def _choice(page: Page) -> tuple[RuleSet | None, str, list[RuleSet]]:
     """The rule and the measure asked for, and the rules one may choose from (those that count something)."""
     counted = [
         rules
-        for rules in shipped()
+        for rules in catalogue(page.gateway.settings)
         if fits(page.viewer, rules) and any(one.events is not None for one in rules.measures.values())
     ]
     wanted, version = page.one("rule"), page.one("version")
@@ -89,10 +89,11 @@ def _choice(page: Page) -> tuple[RuleSet | None, str, list[RuleSet]]:
 
 
 async def _figures(page: Page, rules: RuleSet, subject: Subject, now: datetime, part: str = "") -> Figures:
+    policy = chosen_policy(page.gateway.settings)
     scope = scheme_scope(rules, subject.id, now) | ({"part": part} if part else {})
     return await ask(
         page,
-        lambda c: figures(c, rules, subject, as_of=now),
+        lambda c: figures(c, rules, subject, as_of=now, chosen=policy),
         scope=scope,
         rows=lambda made: sum(one.funnel.submitted for one in made.measures.values() if one.funnel is not None),
     )

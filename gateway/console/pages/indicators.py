@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from datetime import date, datetime
 from fractions import Fraction
@@ -18,9 +19,11 @@ from gateway.feeds.evaluate import IndicatorResult, Quantity
 from gateway.feeds.measures import Figures, figures
 from gateway.feeds.periods import Closing, closings, state_of
 from gateway.feeds.progress import Progress, progress
-from gateway.feeds.rulebook import shipped
 from gateway.feeds.scheme import Indicator, RuleSet
 from gateway.feeds.scheme import Test as Condition
+from gateway.problems import NotFound
+from gateway.services.feeds_rules import catalogue, chosen_policy, scheme, schemes
+from gateway.settings import Settings
 
 __all__ = ["chosen_rules", "router", "scheme_of", "threshold"]
 
@@ -55,26 +58,30 @@ class Shown:
 
 
 def scheme_of(rules: RuleSet) -> tuple[str, str]:
-    """The scheme and the year by which a rule is asked for: its id without the year, and the last year it covers."""
-    year = str(rules.period.end.year)
-    return ".".join(part for part in rules.id.split(".") if part != year), year
+    """The scheme (with its part) and the year by which a rule is asked for, in an address."""
+    (one,) = schemes([rules])
+    return (f"{one.name}.{one.part}" if one.part else one.name), str(one.year)
 
 
-def chosen_rules(scheme: str, year: str) -> list[RuleSet]:
-    """Every version of a scheme's rule for a year, newest first; its whole id is understood too.
+def chosen_rules(settings: Settings, name: str, year: str) -> list[RuleSet]:
+    """Every version of a scheme's rule for a year, newest first.
 
-    Raises :class:`Refusal` when there is none.
+    Raises :class:`Refusal` when there is none, or several parts: they have a name each.
     """
-    found = [
-        rules for rules in shipped() if str(rules.period.end.year) == year and scheme in (rules.id, scheme_of(rules)[0])
-    ]
+    found = []
+    if year.isascii() and year.isdigit() and len(year) == 4:
+        with contextlib.suppress(NotFound):
+            found = scheme(settings, name, int(year))
     if not found:
         raise Refusal(
             404,
             "Aucune règle de ce nom pour cette année.",
             "Choisissez-la dans la liste des indicateurs ; une règle manquante s'ajoute par un fichier de règles.",
         )
-    return sorted(found, key=lambda one: -one.version)
+    if len(found) > 1:
+        parts = ", ".join(f"{one.name}.{one.part}" for one in found)
+        raise Refusal(404, "Ce dispositif a plusieurs parties.", f"Nommez l'une d'elles : {parts}.")
+    return sorted(found[0].versions, key=lambda one: -one.version)
 
 
 def threshold(test: Condition | None) -> Fraction | None:
@@ -116,7 +123,7 @@ async def index(request: Request) -> Response:
     """The list of rules, to choose one and whom it is about."""
     page = await page_of(request, lambda who: who.sees_lines)
     newest: dict[str, RuleSet] = {}
-    for rules in shipped():
+    for rules in catalogue(page.gateway.settings):
         if fits(page.viewer, rules) and (rules.id not in newest or newest[rules.id].version < rules.version):
             newest[rules.id] = rules
     listed = sorted(newest.values(), key=lambda one: (-one.period.end.year, one.title or one.id))
@@ -129,11 +136,11 @@ async def index(request: Request) -> Response:
     )
 
 
-@router.get("/{scheme}/{year}")
-async def indicator(request: Request, scheme: str, year: str) -> Response:
+@router.get("/{name}/{year}")
+async def indicator(request: Request, name: str, year: str) -> Response:
     """One rule for one subject: progress, missing number, forecast, both readings, before and after a change."""
     page = await page_of(request, lambda who: who.sees_lines)
-    versions = chosen_rules(scheme, year)
+    versions = chosen_rules(page.gateway.settings, name, year)
     subject = subject_of(page, versions[0].subject.by, page.one("subject"))
     values: dict[str, Any] = {
         "rules": versions[0],
@@ -146,10 +153,10 @@ async def indicator(request: Request, scheme: str, year: str) -> Response:
     }
     if not subject.id:
         return page.render("indicator.html", figure=None, **values)
-    now = page.gateway.now()
+    now, policy = page.gateway.now(), chosen_policy(page.gateway.settings)
 
     def read(connection: Connection) -> tuple[list[Figures], list[Closing]]:
-        made = [figures(connection, rules, subject, as_of=now) for rules in versions]
+        made = [figures(connection, rules, subject, as_of=now, chosen=policy) for rules in versions]
         return made, closings(connection, versions[0].id, subject)
 
     made, closed = await ask(

@@ -15,7 +15,7 @@ from gateway.console import words
 from gateway.console.asking import ask
 from gateway.console.charts import Chart, stacked
 from gateway.console.viewer import Viewer
-from gateway.console.web import Refusal, Route, page_of
+from gateway.console.web import Refusal, Route, page_of, see_other
 from gateway.feeds.entry import COUNTED, PARIS
 from gateway.feeds.heads import kept_heads
 from gateway.feeds.suppression import Cell
@@ -150,7 +150,9 @@ _UNITS: Final = {
 @router.get("")
 async def overview(request: Request) -> Response:
     """Fed, refused, held by service; a year by outcome and by type; the state of the ledger."""
-    page = await page_of(request, lambda who: who.sees_counts)
+    page = await page_of(request)
+    if not page.viewer.sees_counts:
+        return see_other("/console/deliveries")
     month = _month(page.one("month"), page.gateway.now().astimezone(PARIS).date())
     viewer = page.viewer
 

@@ -16,11 +16,11 @@ from sqlalchemy import Connection
 from gateway.console.asking import ask, enter
 from gateway.console.pages.lines import bounds
 from gateway.console.pages.overview import FED
-from gateway.console.signing import signing_key
 from gateway.console.web import HEADERS, Page, Refusal, Route, form_of, page_of, see_other
 from gateway.feeds.export import Selection, pack, write_export
 from gateway.feeds.sampling import Draw, draw
 from gateway.services.feeds import LineQuery, key_of, sample_for, selection_for
+from gateway.services.feeds_proofs import keep_public_key, signing_key
 from gateway.services.feeds_roles import said_of
 from gateway.store.engine import BACKGROUND
 
@@ -108,12 +108,14 @@ def made(connection: Connection, page: Page, query: LineQuery, *, size: int, see
     if not whole:
         selection = replace(selection, entries=drawn.entries)
         statement["sample"] = drawn.as_json()
+    key = signing_key(page.gateway.settings)
+    keep_public_key(connection, key.public_key(), page.gateway.now())
     with tempfile.TemporaryDirectory(prefix="passerelle-export-") as folder:
         place = Path(folder) / "export"
         write_export(
             connection,
             place,
-            key=signing_key(page.gateway.settings),
+            key=key,
             selection=selection,
             purpose=page.audience.pseudonym_purpose,
             pseudonym_key=key_of(page.gateway.vault),

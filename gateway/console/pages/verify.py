@@ -8,12 +8,12 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import Connection, select
 
-from gateway.console.signing import public_pem, signing_key
 from gateway.console.web import HEADERS, Page, Refusal, Route, form_of, page_of
 from gateway.feeds.heads import kept_heads, key_id
 from gateway.feeds.ledger import chain_state
 from gateway.feeds.tables import entries
 from gateway.feeds.verification import all_tenants, verify
+from gateway.services.feeds_proofs import public_keys, public_pem, signing_key
 
 __all__ = ["router"]
 
@@ -86,9 +86,8 @@ async def check(request: Request) -> Response:
             verify(
                 connection,
                 one["name"],
-                # A head of a key since replaced is compared, and its signature left to whoever kept that key.
-                heads=[head for head in kept_heads(connection, one["name"]) if head.key_id == values["key"]],
-                keys=[key],
+                heads=kept_heads(connection, one["name"]),
+                keys=[key, *public_keys(connection)],
             )
             for one in found
         ]
@@ -113,5 +112,7 @@ async def public_key(request: Request) -> Response:
     page = await page_of(request)
     headers = {**HEADERS, "Content-Disposition": 'attachment; filename="passerelle-feeds.pem"'}
     return Response(
-        public_pem(signing_key(page.gateway.settings)), media_type="application/x-pem-file", headers=headers
+        public_pem(signing_key(page.gateway.settings).public_key()),
+        media_type="application/x-pem-file",
+        headers=headers,
     )
