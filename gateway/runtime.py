@@ -24,6 +24,7 @@ from gateway.journey.clock import utc_now
 from gateway.journey.lane import Courier
 from gateway.journey.retry import RetryPolicy
 from gateway.journey.worker import Worker
+from gateway.packs import use_value_sets
 from gateway.pulse import Pulse
 from gateway.services.orders import close_service
 from gateway.settings import Settings
@@ -62,11 +63,12 @@ def open_gateway(settings: Settings, *, pool_processes: int | None = None) -> Ga
         held.release()
         raise
     processes = settings.pool_processes if pool_processes is None else pool_processes
+    use_value_sets(settings.data_dir / "packs")
     return Gateway(
         settings=settings,
         store=store,
         vault=vault,
-        pool=make_pool(processes),
+        pool=make_pool(processes, settings.data_dir / "packs"),
         pool_size=processes,
         tokens=tokens,
         gate=Gate(documents=settings.max_converting, octets=settings.max_converting_bytes),
@@ -155,6 +157,7 @@ async def start_workers(gateway: Gateway, *, mail_only: bool = False) -> None:
     from gateway.journey.qualify import Qualifier
     from gateway.neighbours import Neighbours
     from gateway.services.evidence import Recorder
+    from gateway.services.feeds_heads import HeadKeeper
 
     settings = gateway.settings
     if gateway.store.sqlite:
@@ -178,6 +181,10 @@ async def start_workers(gateway: Gateway, *, mail_only: bool = False) -> None:
     )
     chores: list[tuple[float, Callable[[], Awaitable[None]]]] = [(settings.poll_seconds, hooks.run)]
     gateway.health["closers"] = [neighbours.close, hooks.close]
+    if not mail_only:
+        keeper = HeadKeeper(gateway, neighbours)
+        chores += keeper.chores()
+        gateway.health["closers"].insert(0, keeper.close)
     if settings.mss.smtp_host or settings.imap.host:
         receiver = MailReceiver(gateway, neighbours, owner=f"{gethostname()[:40]}:{os.getpid()}:{token_hex(4)}")
         chores += receiver.chores()

@@ -162,7 +162,7 @@ async def listing(
     def load(connection: Connection) -> DocumentPage:
         rows = connection.execute(query).all()
         last = rows[limit - 1] if len(rows) > limit else None
-        items = [receipt(connection, row, language) for row in rows[:limit]]
+        items = [receipt(connection, row, language, head=False) for row in rows[:limit]]
         return DocumentPage(items=items, cursor=close_cursor(last.received_at, last.id) if last is not None else None)
 
     return _out(await gateway.store.read(load))

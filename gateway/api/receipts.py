@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row, select
 
 from gateway.api.shapes import DeliveryOut, Fault, HistoryRow, Outcome, Receipt, RecipientOut, words
+from gateway.feeds.heads import kept_heads
 from gateway.services.mail_view import recipient_history, recipients_by_delivery, threads_by_delivery
 from gateway.store.tables import deliveries, documents, history
 from gateway.vault import Vault
@@ -99,9 +100,18 @@ def told(connection: Connection, rows: list[Row[Any]], mails: list[str], languag
 
 
 def receipt(
-    connection: Connection, document: Row[Any], language: str, *, whole: bool = False, vault: Vault | None = None
+    connection: Connection,
+    document: Row[Any],
+    language: str,
+    *,
+    whole: bool = False,
+    vault: Vault | None = None,
+    head: bool = True,
 ) -> Receipt:
-    """The receipt of a document; with ``whole`` its history too, with ``vault`` the recipients of its mails."""
+    """The receipt of a document; with ``whole`` its history too, with ``vault`` the recipients of its mails.
+
+    With ``head`` it carries the last signed head of the ledger, which so leaves the gateway with every receipt.
+    """
     rows = list(
         connection.execute(
             select(deliveries).where(deliveries.c.document_id == document.id).order_by(deliveries.c.rank)
@@ -115,6 +125,7 @@ def receipt(
         unique_id=document.unique_id,
         received_at=document.received_at.astimezone(PARIS).replace(microsecond=0),
         deliveries=delivered(connection, rows, language, vault),
+        ledger_head=_head(connection, document.tenant_id) if head else None,
         loss={key: document.loss[key] for key in ("carried", "textOnly", "lost")},
         warnings=[Fault.model_validate(pair["en" if language == "en" else "fr"]) for pair in document.warnings],
         links={
@@ -130,6 +141,11 @@ def receipt(
         mails = [row.id for row in rows if row.destination == "mss"]
         out.history = told(connection, list(changes), mails, language)
     return out
+
+
+def _head(connection: Connection, tenant: str) -> dict[str, Any] | None:
+    kept = kept_heads(connection, tenant, limit=1)
+    return kept[0].as_json() if kept else None
 
 
 def document_of(connection: Connection, document_id: str, tenant_ids: list[str]) -> Row[Any] | None:

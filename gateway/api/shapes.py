@@ -129,6 +129,9 @@ class Receipt(Shape):
     warnings: list[Fault] = []
     links: dict[str, str]
     history: list[HistoryRow] | None = None
+    ledger_head: dict[str, Any] | None = Field(
+        None, description="Last signed head of the structure's ledger: whoever keeps it can show a rewritten history."
+    )
 
 
 class DocumentPage(Shape):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -133,10 +133,14 @@ def verify(
         typer.Argument(help="Export à vérifier sans base ni réseau ; sinon le journal de la base.", metavar="EXPORT"),
     ] = None,
     head: Annotated[
-        list[Path] | None, typer.Option("--head", help="Tête signée gardée ailleurs (JSON). Répétable.")
+        list[Path] | None,
+        typer.Option("--head", help="Tête gardée ailleurs : tête, têtes du jour ou reçu (JSON). Répétable."),
     ] = None,
     key: Annotated[
         list[Path] | None, typer.Option("--key", help="Clé publique Ed25519 (PEM) des têtes. Répétable.")
+    ] = None,
+    timestamp_roots: Annotated[
+        Path | None, typer.Option("--timestamp-roots", help="Autorités (PEM) de l'horodatage des têtes du jour.")
     ] = None,
     tenant: Tenants = None,
     form: Annotated[Form, typer.Option("--format", help="text ou json.")] = Form.TEXT,
@@ -146,7 +150,7 @@ def verify(
     from gateway.feeds.verification import all_tenants
     from gateway.feeds.verification import verify as check
 
-    heads, keys = _kept(head or [], key or [])
+    heads, keys = _kept(head or [], key or [], timestamp_roots)
     if export is not None:
         _verify_export(export, heads, keys, form)
         return
@@ -180,12 +184,35 @@ def verify(
         raise typer.Exit(FOUND)
 
 
-def _kept(heads: list[Path], keys: list[Path]) -> tuple[list[SignedHead], list[Ed25519PublicKey]]:
+def _stamped(name: str, bundle: dict[str, Any], roots: Path) -> None:
+    """Check the time-stamp of a day's heads and tell its instant; ends the command when it does not hold."""
+    import base64
+
+    from cryptography.x509 import load_pem_x509_certificates
+
+    from adapters.timestamping import TimestampRefused, checked
+
+    try:
+        authorities = load_pem_x509_certificates(roots.read_bytes())
+        response = base64.b64decode(str(bundle.get("timestamp") or ""), validate=True)
+        at = checked(response, bytes.fromhex(str(bundle["root"])), roots=authorities)
+    except OSError as exc:
+        typer.echo(f"{roots.name}: {exc.strerror}", err=True)
+        raise typer.Exit(UNUSABLE) from exc
+    except (TimestampRefused, ValueError) as exc:
+        code = exc.code if isinstance(exc, TimestampRefused) else "TSA-UNREADABLE"
+        typer.echo(f"{name}: {code} l'horodatage manque ou n'est pas bon.", err=True)
+        raise typer.Exit(FOUND) from exc
+    typer.echo(f"{name}: horodaté {at.isoformat()}", err=True)
+
+
+def _kept(heads: list[Path], keys: list[Path], roots: Path | None) -> tuple[list[SignedHead], list[Ed25519PublicKey]]:
     """The heads and public keys of files; ends the command when one cannot be read."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+    from gateway.feeds.departures import head_documents
     from gateway.feeds.heads import read_head
     from security import json
     from security.errors import UnsafeInput
@@ -195,10 +222,15 @@ def _kept(heads: list[Path], keys: list[Path]) -> tuple[list[SignedHead], list[E
     for path in heads:
         try:
             found = json.loads(path.read_bytes())
-            read.extend(read_head(one) for one in (found if isinstance(found, list) else [found]))
+            read.extend(read_head(one) for one in head_documents(found))
         except (OSError, UnsafeInput, ValueError, TypeError) as exc:
+            if "FEED-HEAD-002" in str(exc):
+                typer.echo(f"{path.name}: FEED-HEAD-002 la racine n'est pas celle de ces têtes.", err=True)
+                raise typer.Exit(FOUND) from exc
             typer.echo(f"{path.name}: FEED-HEAD-001 ce n'est pas une tête signée.", err=True)
             raise typer.Exit(UNUSABLE) from exc
+        if roots is not None and isinstance(found, dict) and "root" in found:
+            _stamped(path.name, found, roots)
     for path in keys:
         try:
             loaded = load_pem_public_key(path.read_bytes())

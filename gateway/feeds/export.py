@@ -190,9 +190,12 @@ def write_export(
     now: datetime,
     forms: Sequence[str] = ("ndjson", "csv"),
     statement: Mapping[str, Any] | None = None,
+    heads: Mapping[str, SignedHead] | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> dict[str, Any]:
     """Write an export into an empty folder and give its manifest; the heads it rests on are signed and kept.
+
+    With ``heads``, by tenant, it rests on those and only reads.
 
     ``purpose`` names what the export is for: patients' pseudonyms are those of that purpose, by ``pseudonym_key`` of
     each tenant. ``statement`` (rules, figures, the query's legal basis...) goes into the manifest as it is. Raises
@@ -208,7 +211,7 @@ def write_export(
     tally: Counter[tuple[str, str, str, str]] = Counter()
     done = 0
     for number, tenant in enumerate(sorted(set(selection.tenants)), 1):
-        head = sign_head(connection, tenant, key, now=now)
+        head = heads[tenant] if heads is not None else sign_head(connection, tenant, key, now=now)
         out = _Out(folder, f"entries-{number}.ndjson")
         seqs: list[int] = []
         known: dict[str, str | None] = {}

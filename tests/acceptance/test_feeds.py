@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import itertools
+import sqlite3
+import subprocess
+import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -334,3 +340,123 @@ def test_unusual_patterns_are_told_as_facts(running: Demonstration, vendor: Clie
     assert (fact["number"], fact["on"]) == (12, "2025-03-03")
     assert "12 documents d'un même patient" in fact["text"]
     get(vendor, "/v1/feeds/anomalies", 422, **{"from": "hier", "to": "2025-03-31"})
+
+
+def exported(client: Client, **asked: Any) -> dict[str, Any]:
+    """An export asked for and made."""
+    answer = client.request("POST", "/v1/feeds/exports", json=asked)
+    assert answer.status_code == 202, answer.text
+    at = answer.headers["location"]
+    deadline = time.monotonic() + 20
+    while True:
+        found: dict[str, Any] = get(client, at)
+        if found["state"] != "running":
+            assert found["state"] == "ready", found
+            return found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+
+
+def test_an_export_is_checked_without_the_gateway(
+    auditor: Client, vendor: Client, a_folder: Path, a_document: dict[str, Any]
+) -> None:
+    """Fetched, checked by the command and by the program it carries; a byte edited is found by both."""
+    sealed_line(vendor, outcome="accepted", service="dmp.document", professional=RPPS)
+    made = exported(auditor, services=["dmp.document"], forms=["ndjson", "csv", "parquet"])
+    assert made["done"] == made["total"] >= 2
+    answer = auditor.request("GET", made["links"]["file"])
+    assert answer.status_code == 200
+    path = a_folder / "export.zip"
+    path.write_bytes(answer.content)
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        assert names[:2] == ["manifest.json", "manifest.sig"]
+        assert {"entries.csv", "entries.parquet", "verify.py"} <= set(names)
+        manifest = orjson.loads(archive.read("manifest.json"))
+        archive.extractall(a_folder / "open")
+    assert manifest["statement"]["audience"]["accreditation"] == "DEMO-AGREMENT-1"
+    command = [sys.executable, "-c", "from gateway.cli import main; main()", "feeds", "verify", str(path)]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    alone = [sys.executable, "-I", "-S", str(a_folder / "open" / "verify.py"), str(a_folder / "open")]
+    assert subprocess.run(alone, capture_output=True, check=False).returncode == 0
+    lines = next(
+        name for name in names if name.endswith(".ndjson") and b"accepted" in (a_folder / "open" / name).read_bytes()
+    )
+    target = a_folder / "open" / lines
+    target.write_bytes(target.read_bytes().replace(b"accepted", b"acceptex", 1))
+    assert subprocess.run(alone, capture_output=True, check=False).returncode == 1
+    # It is the auditor's: nobody else finds it.
+    get(vendor, made["links"]["self"], 404)
+    assert auditor.request("DELETE", made["links"]["self"]).status_code == 204
+    get(auditor, made["links"]["self"], 404)
+
+
+def test_an_export_of_a_sample_states_its_draw(auditor: Client, vendor: Client, a_document: dict[str, Any]) -> None:
+    """Size, seed and population in the manifest; a form that does not exist is named."""
+    sealed_line(vendor, outcome="accepted", service="dmp.document", professional=RPPS)
+    made = exported(auditor, sample=2, seed="dossier 7")
+    content = auditor.request("GET", made["links"]["file"]).content
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        manifest = orjson.loads(archive.read("manifest.json"))
+    assert manifest["statement"]["sample"]["seed"] == "dossier 7"
+    assert sum(chain["entries"] for chain in manifest["chains"]) == 2
+    refused = auditor.request("POST", "/v1/feeds/exports", json={"forms": ["xlsx"]})
+    assert refused.status_code == 422
+    assert refused.json()["faults"][0]["code"] == "FEED-EXPORT-020"
+
+
+def test_a_receipt_carries_a_head_that_shows_a_rewriting(
+    running: Demonstration, vendor: Client, a_folder: Path, a_document: dict[str, Any]
+) -> None:
+    """The head of a receipt is kept by the caller; a history rewritten whole and signed anew does not match it."""
+    deadline = time.monotonic() + 10
+    while "ledgerHead" not in (kept := get(vendor, f"/v1/documents/{a_document['id']}")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    receipt = a_folder / "receipt.json"
+    receipt.write_bytes(orjson.dumps(kept))
+    key = a_folder / "key.pem"
+    key.write_text(vendor.request("GET", "/v1/feeds/keys").text)
+    database = a_folder / "ledger.db"
+    with sqlite3.connect(running.gateway.store.url.database) as source, sqlite3.connect(database) as copy:
+        source.backup(copy)
+    command = [
+        *(sys.executable, "-c", "from gateway.cli import main; main()", "feeds", "verify"),
+        *("--database", f"sqlite:///{database}", "--head", str(receipt), "--key", str(key)),
+    ]
+    whole = subprocess.run(command, capture_output=True, check=False, text=True)
+    assert whole.returncode == 0, whole.stderr
+    rewrite(database, str(kept["ledgerHead"]["chain"]))
+    found = subprocess.run(command, capture_output=True, check=False, text=True)
+    assert found.returncode == 1
+    assert "FEED-VERIFY-010" in found.stderr
+    # Without the head kept outside, the rewritten history looks whole: that is why heads leave.
+    alone = subprocess.run(command[:7], capture_output=True, check=False, text=True)
+    assert alone.returncode == 0, alone.stderr
+
+
+def rewrite(database: Path, tenant: str) -> None:
+    """Rewrite a ledger whole, as its operator could: one line changed, every hash and total computed again."""
+    from sqlalchemy import create_engine, delete, select, text, update
+
+    from gateway.feeds import ledger, tables
+    from gateway.feeds.entry import COLUMNS, payload
+
+    engine = create_engine(f"sqlite:///{database}")
+    with engine.begin() as connection:
+        for table in tables.APPEND_ONLY:
+            for verb in ("UPDATE", "DELETE"):
+                connection.execute(text(f"DROP TRIGGER {table}_no_{verb}"))
+        mine = tables.entries.c.tenant == tenant
+        connection.execute(update(tables.entries).where(mine, tables.entries.c.state == "submitted").values(reason="x"))
+        fields = [tables.entries.c[name] for name in COLUMNS]
+        for number, *row in connection.execute(select(tables.entries.c.id, *fields).where(mine)).all():
+            value = hashlib.sha256(payload(row)).digest()
+            connection.execute(update(tables.entries).where(tables.entries.c.id == number).values(payload_hash=value))
+        for table in (tables.links, tables.chains, tables.nodes, tables.rollup, tables.rollup_coarse, tables.pending):
+            connection.execute(delete(table).where(table.c.tenant == tenant))
+        numbers = connection.execute(select(tables.entries.c.id).where(mine)).scalars().all()
+        connection.execute(tables.pending.insert(), [{"tenant": tenant, "entry": number} for number in numbers])
+        while ledger.seal(connection, tenant).more:
+            pass
+    engine.dispose()
