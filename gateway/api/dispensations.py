@@ -19,7 +19,7 @@ from gateway.api.shapes import Fault, Shape
 from gateway.api.taking import BAD_KEY, NO_KEY, body_mac
 from gateway.context import Gateway
 from gateway.orders.code import REPLAYED, BadCode, SignedCode, read_code
-from gateway.orders.rules import RULES, UNKNOWN, WRONG_PATIENT
+from gateway.orders.rules import FOREIGN, RULES, UNKNOWN, WRONG_PATIENT
 from gateway.orders.states import OrderState
 from gateway.problems import Busy, Conflict, Invalid, NotFound, Unreadable, rule
 from gateway.services import order_store, orders
@@ -131,15 +131,19 @@ _USED = frozenset({OrderState.DISPENSED, OrderState.CANCELLED, OrderState.REPLAC
 
 async def _find(
     gateway: Gateway, number: str | None, code: str | None, ins: Ins, *, to_give: bool
-) -> tuple[StoredOrder, bool]:
+) -> tuple[StoredOrder, str]:
     """The order a pharmacist means; raises :class:`NotFound`, :class:`Invalid` or :class:`Busy` with the reason."""
     scanned = _scanned(gateway, code) if code is not None else None
     wanted = scanned.number if isinstance(scanned, SignedCode) else scanned or number
     if not wanted:
         raise Invalid([NO_NAME.finding("/number")])
-    stored, asked = await orders.find(gateway, wanted.strip(), ins)
+    stored, answered = await orders.find(gateway, wanted.strip(), ins)
     if stored is None:
-        if not asked and gateway.settings.ordonnance.base_url:
+        if answered == "WRONG_PATIENT":
+            raise Invalid([WRONG_PATIENT.finding("/ins")], slug="wrong-patient")
+        if answered == "FOREIGN_NUMBER":
+            raise NotFound([FOREIGN.finding("/number")], slug="foreign-number")
+        if not answered and gateway.settings.ordonnance.base_url:
             raise Busy([NOT_REACHED.finding("/number")], slug="service-unavailable", retry_after=30)
         raise NotFound([UNKNOWN.finding("/number")], slug="unknown-number")
     if stored.row.ins_lookup != order_store.ins_key(gateway.vault, ins):
@@ -148,7 +152,7 @@ async def _find(
         stale = bool(stored.serial) and scanned.serial != stored.serial
         if stale or (to_give and stored.view.state in _USED):
             raise Conflict([REPLAYED.finding("/code", found=str(stored.view.state))], slug="code-replayed")
-    return stored, asked
+    return stored, answered
 
 
 @router.post("/v1/orders/search", response_model=OrderOut, summary="Find an e-prescription", responses=PROBLEMS)
@@ -164,8 +168,8 @@ async def search(
         said = SearchIn.model_validate(value)
     except ValidationError as exc:
         raise Invalid(list(findings_of(exc))) from None
-    stored, asked = await _find(gateway, said.number, said.code, said.ins, to_give=False)
-    out = order_out(stored, own=False, fresh=asked)
+    stored, answered = await _find(gateway, said.number, said.code, said.ins, to_give=False)
+    out = order_out(stored, own=False, fresh=bool(answered))
     return _out(out, headers={"ETag": f'"{stored.row.version}"'})
 
 

@@ -434,7 +434,8 @@ def take_back(
             dispensation=row.id,
             reason=reason,
         )
-        if row.relay != "none":
+        # Of an execution that the service refused there is nothing to take back there.
+        if row.relay in ("queued", "accepted"):
             stored = order_store.load(connection, vault, row.order_id, now)
             body: dict[str, Any] = {
                 "number": stored.number,

@@ -37,6 +37,8 @@ def sandbox(
             psc_api=8817,
             directory=8820,
             directory_api=8819,
+            ordonnance=8822,
+            ordonnance_api=8821,
         )
         if fixed_ports
         else Ports()

@@ -45,6 +45,13 @@ WRONG_PATIENT = order_rule(
     "Vérifiez l'identité de la personne et l'INS, puis le numéro.",
     "Check the person's identity and INS, then the number.",
 )
+FOREIGN = order_rule(
+    "ORD-003",
+    "Ce numéro n'a pas été donné par la base nationale des ordonnances.",
+    "This number was not given by the national prescription base.",
+    "Relisez le numéro ; sinon dispensez sur l'ordonnance papier, sans numéro.",
+    "Read the number again; else dispense on the paper order, without a number.",
+)
 EXPIRED = order_rule(
     "ORD-004",
     "La durée de validité de l'ordonnance est dépassée.",

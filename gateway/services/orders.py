@@ -77,8 +77,10 @@ def rules_of(gateway: Gateway) -> OrderRules:
     return cast(OrderRules, kept)
 
 
-async def find(gateway: Gateway, number: str, ins: Ins) -> tuple[StoredOrder | None, bool]:
-    """The order of a number, refreshed by the national service, and whether that service could be asked.
+async def find(gateway: Gateway, number: str, ins: Ins) -> tuple[StoredOrder | None, str]:
+    """The order of a number, refreshed by the national service, and what that service said.
+
+    ``found``, the code of its refusal, or nothing when it could not be asked.
 
     An order written through another gateway is kept from what the service says of it; so are executions made elsewhere.
     The order may be another patient's: whoever asks compares the INS. Raises :class:`OrderServiceError` when the
@@ -86,16 +88,16 @@ async def find(gateway: Gateway, number: str, ins: Ins) -> tuple[StoredOrder | N
     """
     service = service_of(gateway)
     answer: dict[str, Any] | None = None
-    asked = False
+    said = ""
     if service is not None:
         try:
             answer = await service.search(number, ins.model_dump(mode="json"))
-            asked = True
+            said = "found"
         except OrderServiceError as exc:
-            asked = exc.outcome.kind is Kind.REFUSED
+            said = exc.outcome.original_code if exc.outcome.kind is Kind.REFUSED else ""
     known = await gateway.store.read(lambda c: order_store.by_number(c, gateway.vault, number))
     if known is None and answer is None:
-        return None, asked
+        return None, said
     if answer is not None and (known is None or await _news(gateway, known, answer)):
         try:
             known = await gateway.store.write(lambda c: _bring(c, gateway, number, answer))
@@ -103,9 +105,9 @@ async def find(gateway: Gateway, number: str, ins: Ins) -> tuple[StoredOrder | N
             # What the service holds was written by another software; this one reads what it can.
             log.warning("order.not_read", error=type(exc).__name__)
             if known is None:
-                return None, asked
+                return None, said
     order_id = str(known)
-    return await gateway.store.read(lambda c: order_store.load(c, gateway.vault, order_id, gateway.now())), asked
+    return await gateway.store.read(lambda c: order_store.load(c, gateway.vault, order_id, gateway.now())), said
 
 
 async def _news(gateway: Gateway, order_id: str, answer: dict[str, Any]) -> bool:

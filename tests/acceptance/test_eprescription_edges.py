@@ -75,7 +75,7 @@ def code_of(answer: httpx.Response) -> str:
         ({"lines": []}, 422, "ORD-026"),
         ({"lines": [line(PARACETAMOL)], "orderVersion": 77}, 409, "ORD-030"),
         ({"lines": [line(PARACETAMOL)], "ins": OTHER_INS}, 422, "ORD-002"),
-        ({"lines": [line(PARACETAMOL)], "number": "INCONNU-1"}, 404, "ORD-001"),
+        ({"lines": [line(PARACETAMOL)], "number": "INCONNU-1"}, 404, "ORD-003"),
         ({"lines": [line(PARACETAMOL)], "tellPrescriber": {}}, 422, "ORD-070"),
         ({"lines": [line(PARACETAMOL)], "surprise": 1}, 422, "DOC-JSON-002"),
         ({"lines": [{"line": PARACETAMOL}]}, 422, "DOC-JSON-001"),
@@ -229,6 +229,13 @@ def test_an_order_written_elsewhere(running: Demonstration, pharmacy: Client) ->
     assert answer.status_code == 202, answer.text
     assert answer.json()["order"]["lines"][0]["state"] == "dispensed"
     settled(pharmacy, answer.json()["id"])
+
+
+def test_a_number_given_and_never_used(running: Demonstration, pharmacy: Client) -> None:
+    """A number of the national base that no prescription has yet; another patient's order of elsewhere."""
+    admin = running.sandbox.ordonnance.api_url
+    httpx.post(f"{admin}/numbers", json={"number": "JAMAIS-ECRIT"}, trust_env=False).raise_for_status()
+    assert code_of(search(pharmacy, "JAMAIS-ECRIT")) == "ORD-001"
 
 
 def test_an_unknown_number_during_an_outage(running: Demonstration, pharmacy: Client) -> None:

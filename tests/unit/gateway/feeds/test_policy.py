@@ -191,6 +191,9 @@ def test_partial_executions_of_a_prescription_count_once() -> None:
     made = [line(1, "created", kind="eprescription"), line(1, "cancelled", kind="eprescription")]
     funnel = events(made, where=Where(states=frozenset(["created"])), **options)
     assert (funnel.countable, funnel.excluded) == ([], {"cancelled": 1})
+    taken_back = [*lines, line(3, "cancelled", kind="eprescription", lineage="rx")]
+    funnel = events(taken_back, where=where, **options)
+    assert (funnel.countable, funnel.excluded) == ([], {"cancelled": 1})
 
 
 def test_mails_count_by_message_and_only_those_concerned() -> None:

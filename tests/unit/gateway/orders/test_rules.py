@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from gateway.orders.life import EventKind, Refused
+from gateway.orders.life import EventKind, Given, Refused, order_of
 from gateway.orders.products import Presentations
 from gateway.orders.rules import RULES as ALL
 from gateway.orders.rules import Asked, OrderRules, RefusedDispensation, judge
 from gateway.orders.states import LineState, OrderState
 from mappings.document.medication import Medication
+from tests.support import documents
 from tests.unit.gateway.orders.making import RULES, START, Story, ask, give, line, order
 
 CIS, CIP, ATC = "1.2.250.1.213.2.3.1", "1.2.250.1.213.2.3.2", "2.16.840.1.113883.6.73"
@@ -194,3 +195,31 @@ def test_a_refusal_leaves_the_line_to_others() -> None:
 def test_exception_medicines_are_pointed_out() -> None:
     """A warning about the four-part form."""
     assert warned(Story(order(marks=frozenset({"MED-1097"}))), ask(give())) == ["ORD-123"]
+
+
+def test_the_last_box_given_twice_is_told() -> None:
+    """Given here offline and elsewhere meanwhile: the line stays dispensed, and what went over is an excess."""
+    story = Story(order(line(renewals=0)))
+    story.dispense("here", ask(give("2")))
+    story.add(EventKind.DISPENSED, dispensation="elsewhere", given=(Given(line="a", quantity=Decimal(1), code="FFC"),))
+    view = story.view()
+    assert view.lines["a"].state is LineState.DISPENSED
+    assert (view.lines["a"].total, view.lines["a"].excess, view.lines["a"].left) == (Decimal(3), Decimal(1), Decimal(0))
+    story.add(EventKind.DISPENSATION_CANCELLED, dispensation="here")
+    assert story.view().lines["a"].left == Decimal(1)
+
+
+@pytest.mark.parametrize(
+    ("end", "last"),
+    [("2026-12-24", "2026-12-24"), ("2026-12", "2026-12-31"), ("2026", "2026-12-31")],
+)
+def test_the_last_day_is_whole(end: str, last: str) -> None:
+    """A validity said as a day, a month or a year runs to its last second."""
+    document = documents.prescription()
+    document["acts"][0]["period"] = {"start": "2026-11-20", "end": end}
+    found = order_of(documents.load(document))
+    assert found.valid_until is not None
+    assert found.valid_until.isoformat() == f"{last}T23:59:59+00:00"
+    assert [one.renewals for one in found.lines] == [0, 2, 0]
+    assert found.lines[2].device
+    assert found.lines[0].renewal_days == 5
