@@ -159,6 +159,7 @@ class MailReceiver:
         finally:
             if reader.mailbox is not None:
                 reader.mailbox.abort()
+                await reader.mailbox.close()
 
     async def _turn(self, reader: _Reader) -> float:
         """Handle what arrived, then wait for more; gives how long to pause before the next turn."""
