@@ -20,9 +20,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from adapters.sandbox_base import Faults, Journal, Listener, Server, abort_connection, admin_app, serve_all
+from security import json as hard_json
+from security.errors import UnsafeInput
 
 __all__ = ["ORDONNANCE_KEY", "OrdonnanceSandbox"]
 
+#: Largest request taken, in bytes.
+_MOST = 10 * 1024 * 1024
 ORDONNANCE_KEY = "sandbox-ordonnance-key"
 _FAULTS = {
     "unavailable": "answers 503",
@@ -186,7 +190,7 @@ class OrdonnanceSandbox:
         return self._answer(operation, 200, body, answer, "accepted")
 
     def _answer(self, operation: str, status: int, request: bytes, value: dict[str, Any], outcome: str) -> Response:
-        body = orjson.dumps(value)
+        body = orjson.dumps(value, default=str)
         self.journal.record(
             operation,
             outcome,
@@ -202,8 +206,8 @@ class OrdonnanceSandbox:
     def _read(self, operation: str, body: bytes) -> dict[str, Any]:
         shape = _SHAPES.get(operation)
         try:
-            value = orjson.loads(body)
-        except orjson.JSONDecodeError:
+            value = hard_json.loads(body, max_bytes=_MOST)
+        except UnsafeInput:
             raise _Refusal("INVALID") from None
         if shape is None or not isinstance(value, dict):
             raise _Refusal("INVALID")
