@@ -319,9 +319,11 @@ def events(
 ) -> Funnel:
     """Project entries of any other kind: each entry in one of the states asked for, once a prescription or message.
 
-    A prescription cancelled before the close does not count; partial executions of one count once.
+    A prescription cancelled before the close does not count; partial executions of one count once. What is learnt of
+    each recipient of a message is one line of one message, whose recipients add up.
     """
     out = Funnel()
+    messages: dict[tuple[str, str], int] = {}
     cancelled = {line.lineage for line in lines if line.state == "cancelled" and line.day <= closes and line.lineage}
     seen: set[tuple[str, str]] = set()
     for line in lines:
@@ -341,6 +343,10 @@ def events(
         key = (line.state, line.lineage or line.message or line.entry_id)
         if key in seen:
             out.repeat("partial" if line.kind == "eprescription" else "duplicate", line)
+            if line.kind == "mss.message" and (place := messages.get(key)) is not None:
+                first = out.countable[place]
+                several = (first.line.recipients or 1) + (line.recipients or 1)
+                out.countable[place] = first._replace(line=first.line._replace(recipients=several))
             continue
         seen.add(key)
         out.lineages += 1
@@ -348,6 +354,7 @@ def events(
         if reason is None and line.state in ("created", "dispensed") and line.lineage in cancelled:
             reason = "cancelled"
         if reason is None:
+            messages[key] = len(out.countable)
             out.countable.append(Countable(key[1], _dated(line, basis), line))
         else:
             out.exclude(reason, line)

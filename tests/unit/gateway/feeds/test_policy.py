@@ -212,6 +212,17 @@ def test_mails_count_by_message_and_only_those_concerned() -> None:
     assert funnel.not_concerned == 1
 
 
+def test_recipients_of_one_message_add_up() -> None:
+    """Learnt one by one, the deliveries of a message are one message of as many recipients."""
+    where = Where(states=frozenset(["delivered"]))
+    lines = [
+        line(n, "delivered", kind="mss.message", recipient_class="ps", lineage=None, message="m", recipients=1)
+        for n in range(5)
+    ]
+    funnel = events(lines, chosen=DEFAULT, where=where, start=START, end=END, closes=CLOSES, basis="accepted")
+    assert [one.line.recipients for one in funnel.countable] == [5]
+
+
 def test_policies_say_what_they_do() -> None:
     """Each has a name, and its cases in sentences; an unknown one is an error."""
     for name, one in POLICIES.items():
