@@ -131,6 +131,7 @@ class Access:
     base_url: str
     roles: dict[str, Role]
     simulators: dict[str, dict[str, str]]
+    people: dict[str, dict[str, str]] = field(default_factory=dict)  #: who may sign in to the console
 
     def as_json(self) -> dict[str, Any]:
         """The access file (``--access-file``)."""
@@ -146,6 +147,7 @@ class Access:
                 for name, role in self.roles.items()
             },
             "simulators": self.simulators,
+            "console": {"url": f"{self.base_url}/console", "accounts": self.people},
         }
 
 
@@ -177,7 +179,9 @@ class Demonstration:
         from gateway.runtime import open_gateway
         from gateway.settings import Settings
 
-        with Sandbox(self.folder / "sandbox", structure_id=CABINET[0], structure_name=CABINET[1]) as sandbox:
+        # Pro Santé Connect sends people back to the console, wherever it listens this time.
+        back = {"redirect_uris": ("https://gateway.invalid/callback", f"{self.base_url}/console/signin/psc/return")}
+        with Sandbox(self.folder / "sandbox", structure_id=CABINET[0], structure_name=CABINET[1], psc=back) as sandbox:
             self.sandbox = sandbox
             nested = _nested(sandbox.environment())
             # Heads are signed as one looks.
@@ -200,7 +204,7 @@ class Demonstration:
                 sandbox.pki, self.folder / "pharmacy", structure_id=PHARMACY[0], structure_name=PHARMACY[1]
             )
             roles = self._register(pharmacy)
-            self.access = Access(self.base_url, roles, sandbox.addresses)
+            self.access = Access(self.base_url, roles, sandbox.addresses, self._people())
             with _serving(self.gateway, self.port):
                 yield self
 
@@ -249,6 +253,24 @@ class Demonstration:
 
         self.gateway.store.write_now(add)
         return roles
+
+    def _people(self) -> dict[str, dict[str, str]]:
+        """Accounts of the console, with passwords made for this run."""
+        from gateway.console.accounts import add_account
+
+        standing: dict[str, dict[str, Any]] = {
+            "auditor": {"role": "fund", "name": "Caisse fictive", "everywhere": True},
+            "professional": {"role": "professional", "name": "Médecin fictif", "rpps": DOCTOR.removeprefix("8")},
+            "operator": {"role": "operator", "name": "Exploitation"},
+        }
+        made = {name: {"login": name, "password": secrets.token_urlsafe(15)} for name in standing}
+
+        def add(connection: Any) -> None:
+            for name, options in standing.items():
+                add_account(connection, **{**made[name], **options}, now=utc_now())
+
+        self.gateway.store.write_now(add)
+        return made
 
     def client(self, role: str) -> Client:
         """A caller for a role."""

@@ -142,7 +142,11 @@ class PscSandbox:
         api_port: int = 0,
         host: str = "127.0.0.1",
         people: Mapping[str, dict[str, Any]] = PEOPLE,
-        redirect_uris: tuple[str, ...] = ("https://gateway.invalid/callback",),
+        redirect_uris: tuple[str, ...] = (
+            "https://gateway.invalid/callback",
+            # The console of a gateway on its usual port.
+            "http://127.0.0.1:8800/console/signin/psc/return",
+        ),
         access_seconds: int = 60,
         approve_after_polls: int | None = 1,
         interval: float = 0.1,
