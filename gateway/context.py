@@ -9,6 +9,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.gate import Gate
@@ -31,19 +32,25 @@ def nothing(name: str) -> None:
     """The hook of a service: named moments pass unnoticed."""
 
 
-def _warm() -> None:
-    """Load what every conversion needs before the first request asks for it."""
+def _warm(packs: Path | None = None) -> None:
+    """Load what every conversion needs before the first request asks for it; value sets of a newer pack included."""
+    import conformance.cda  # noqa: F401
     import gateway.services.intake  # noqa: F401
     from mappings import cda, fhir  # noqa: F401
 
+    if packs is not None:
+        from gateway.packs import use_value_sets
 
-def make_pool(processes: int) -> Executor:
+        use_value_sets(packs)
+
+
+def make_pool(processes: int, packs: Path | None = None) -> Executor:
     """The pool that converts, checks and renders: processes, or one thread when none are wanted (tests)."""
     if processes < 1:
         return ThreadPoolExecutor(2, thread_name_prefix="convert")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["gateway.services.intake", "mappings.cda", "mappings.fhir"])
-    return ProcessPoolExecutor(processes, mp_context=context, initializer=_warm)
+    context.set_forkserver_preload(["gateway.services.intake", "mappings.cda", "mappings.fhir", "conformance.cda"])
+    return ProcessPoolExecutor(processes, mp_context=context, initializer=_warm, initargs=(packs,))
 
 
 @dataclass(slots=True)
@@ -87,6 +94,6 @@ class Gateway:
             return await asyncio.get_running_loop().run_in_executor(pool, work, *args)
         except BrokenProcessPool:
             if self.pool is pool:
-                self.pool = make_pool(self.pool_size)
+                self.pool = make_pool(self.pool_size, self.settings.data_dir / "packs")
                 pool.shutdown(wait=False)
             return await asyncio.get_running_loop().run_in_executor(self.pool, work, *args)

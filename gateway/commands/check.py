@@ -58,30 +58,30 @@ def check(
 
 def _judged(files: list[Path], environment: Environment, *, official: bool) -> Iterator[tuple[str, Judgement]]:
     """Each file with what is thought of it, told on a bar when that is long and seen on a terminal."""
+    from contextlib import nullcontext
+
+    from gateway.packs import PackError
     from gateway.services.checks import judge
 
-    judges = judge
-    if official:
-        judges = _with_official(environment)
-    for file in _progress(files, shown=official or len(files) > 100):
-        name = str(file)
-        try:
-            data = sys.stdin.buffer.read() if name == "-" else file.read_bytes()
-        except OSError as exc:
-            yield name, _absent(exc)
-            continue
-        yield name, judges(data, environment=environment)
-
-
-def _with_official(environment: Environment) -> Any:
-    from gateway.packs import PackError
-    from gateway.services.official import OfficialJudge
-
     try:
-        return OfficialJudge.start()
+        with _official() if official else nullcontext(judge) as judges:
+            for file in _progress(files, shown=official or len(files) > 100):
+                name = str(file)
+                try:
+                    data = sys.stdin.buffer.read() if name == "-" else file.read_bytes()
+                except OSError as exc:
+                    yield name, _absent(exc)
+                    continue
+                yield name, judges(data, environment=environment)
     except PackError as exc:
         typer.echo(str(exc), err=True)
         raise typer.Exit(UNREADABLE) from None
+
+
+def _official() -> Any:
+    from gateway.services.official import OfficialJudge
+
+    return OfficialJudge.start()
 
 
 def _absent(exc: OSError) -> Judgement:
