@@ -31,7 +31,7 @@ from gateway.services import order_store, prescribing
 from gateway.services.envelope import Sent
 from gateway.services.intake import Intake, IntakeOptions, IntakeRefused
 from gateway.services.order_store import StoredOrder
-from gateway.services.orders import Kind, OrderServiceError, service_of
+from gateway.services.orders import NoNumber, take_number
 from gateway.services.record_changes import Change
 from gateway.store import blobs
 from gateway.store.engine import ACCEPT
@@ -232,16 +232,12 @@ async def _draft(gateway: Gateway, sent: Sent) -> prescribing.Draft:
 
 async def _number(gateway: Gateway, caller: Caller, tenant: Tenant, coming: Coming, draft: prescribing.Draft) -> str:
     """A number of the national service; the same for the same request, however often it is sent."""
-    service = service_of(gateway)
-    if service is None:
-        raise Busy([NO_NUMBER.finding("/number")], slug="no-number")
     what = coming.key or hashlib.sha256(coming.content).hexdigest()
     operation = hashlib.sha256(f"{tenant.id}|{caller.client.id}|{what}".encode()).hexdigest()[:40]
     try:
-        return await service.number(operation, tenant.structure_id)
-    except OrderServiceError as exc:
-        found = exc.outcome.original_code if exc.outcome.kind is Kind.REFUSED else None
-        raise Busy([NO_NUMBER.finding("/number", found=found)], slug="no-number") from None
+        return await take_number(gateway, operation, tenant.structure_id)
+    except NoNumber as exc:
+        raise Busy([NO_NUMBER.finding("/number", found=exc.code)], slug="no-number") from None
 
 
 async def _numbered(

@@ -23,7 +23,7 @@ from mappings.document.people import Ins
 from mappings.document.prescription import Prescription
 from mappings.document.values import moment_key
 
-__all__ = ["Kind", "OrderServiceError", "close_service", "find", "open_service", "rules_of", "service_of"]
+__all__ = ["NoNumber", "close_service", "find", "open_service", "rules_of", "service_of", "take_number"]
 
 log = structlog.get_logger("passerelle.orders")
 
@@ -75,6 +75,25 @@ def rules_of(gateway: Gateway) -> OrderRules:
             presentations=table,
         )
     return cast(OrderRules, kept)
+
+
+class NoNumber(Exception):
+    """The national service gives no number now; ``code`` is its own when it refused."""
+
+    def __init__(self, code: str | None) -> None:
+        self.code = code
+        super().__init__(code or "unavailable")
+
+
+async def take_number(gateway: Gateway, operation: str, structure: str) -> str:
+    """A number for a prescription about to be written, the same for the same operation; raises :class:`NoNumber`."""
+    service = service_of(gateway)
+    if service is None:
+        raise NoNumber("not_configured")
+    try:
+        return await service.number(operation, structure)
+    except OrderServiceError as exc:
+        raise NoNumber(exc.outcome.original_code if exc.outcome.kind is Kind.REFUSED else None) from None
 
 
 async def find(gateway: Gateway, number: str, ins: Ins) -> tuple[StoredOrder | None, str]:
