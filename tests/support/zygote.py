@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib
 import os
 import select
 import signal
@@ -23,9 +24,18 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def _preload() -> None:
-    import psycopg  # noqa: F401
-    import uvicorn  # noqa: F401
-
+    # By name, so that no tidying of imports takes them away: a node that loads all this by itself takes seconds.
+    for name in (
+        "psycopg",
+        "uvicorn",
+        "alembic.command",
+        "gateway.app",
+        "gateway.journey.mail",
+        "gateway.neighbours",
+        "gateway.store.migrate",
+        "tests.support.crashing",
+    ):
+        importlib.import_module(name)
     from gateway.services.warmup import warm_up
 
     warm_up()
