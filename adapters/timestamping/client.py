@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Final
 
 import httpx
-from cryptography.x509 import Certificate
+from cryptography.x509 import Certificate, ExtendedKeyUsage, ExtensionNotFound
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from rfc3161_client import (
     HashAlgorithm,
     TimeStampRequest,
@@ -47,7 +48,8 @@ def checked(
 ) -> datetime:
     """The instant that a time-stamp response gives to ``data``; raises :class:`TimestampRefused` when it does not hold.
 
-    With ``roots`` the signature and the chain of the authority are checked too, at the instant it states.
+    With ``roots`` the signature and the chain of the authority are checked too, at the instant it states; the
+    authority's own certificate may be among them, for answers that do not bring it.
     """
     answer = _read(response)
     if int(answer.status) not in _GRANTED:
@@ -58,12 +60,23 @@ def checked(
     if request is not None and told.nonce != request.nonce:
         raise TimestampRefused("TSA-NONCE")
     if roots:
-        builder = VerifierBuilder(roots=list(roots))
+        own = [one for one in roots if _stamps(one)]
+        builder = VerifierBuilder(
+            roots=[one for one in roots if one not in own], tsa_certificate=own[0] if len(own) == 1 else None
+        )
         try:
             builder.build().verify_message(answer, data)
-        except VerificationError as exc:
+        except (VerificationError, ValueError) as exc:
             raise TimestampRefused("TSA-SIGNATURE") from exc
     return told.gen_time
+
+
+def _stamps(certificate: Certificate) -> bool:
+    try:
+        uses = certificate.extensions.get_extension_for_class(ExtendedKeyUsage).value
+    except ExtensionNotFound:
+        return False
+    return ExtendedKeyUsageOID.TIME_STAMPING in uses
 
 
 def stamped_at(response: bytes) -> datetime:
@@ -89,7 +102,17 @@ class TimestampClient:
 
     async def stamp(self, data: bytes) -> bytes:
         """The DER of a TimeStampResp over the SHA-256 of ``data``; raises :class:`TimestampRefused`."""
-        request = TimestampRequestBuilder().data(data).hash_algorithm(HashAlgorithm.SHA256).build()
+        try:
+            return await self._ask(data, certificates=True)
+        except TimestampRefused as exc:
+            if exc.code != "TSA-UNREADABLE":
+                raise
+            # Several authorities write their certificates in another order than DER wants; without them all is read.
+            return await self._ask(data, certificates=False)
+
+    async def _ask(self, data: bytes, *, certificates: bool) -> bytes:
+        builder = TimestampRequestBuilder().data(data).hash_algorithm(HashAlgorithm.SHA256)
+        request = builder.cert_request(cert_request=certificates).build()
         body = b""
         try:
             async with self._http.stream(
