@@ -85,10 +85,10 @@ def http() -> str:
             lines.append(f"| `{verb.upper()} {path}` | {one.get('summary', '')} | {answers} |")
     head = (
         "The whole description is [openapi.json](openapi.json), and `/docs` of a running gateway.\n\n"
-        "Manners: JSON members are camelCase, times RFC 3339 with offset, ids opaque. `Idempotency-Key` on every POST that\n"
-        "creates. `Accept-Language` decides the language of messages; codes never change. Refusals are\n"
-        "`application/problem+json` with every fault (code, place, found, expected, fix), or an OperationOutcome for callers\n"
-        "who speak FHIR. Pages by opaque `cursor`. No patient datum in an address.\n\n"
+        "Manners: JSON members are camelCase, times RFC 3339 with offset, ids opaque. `Idempotency-Key` on every POST\n"
+        "that creates. `Accept-Language` decides the language of messages; codes never change. Refusals are\n"
+        "`application/problem+json` with every fault (code, place, found, expected, fix), or an OperationOutcome for\n"
+        "callers who speak FHIR. Pages by opaque `cursor`. No patient datum in an address.\n\n"
     )
     return "# HTTP interface\n\n" + NOTE + head + "\n".join(lines) + "\n"
 
@@ -133,8 +133,8 @@ def document() -> str:
             lines.append(f"| `{member}` | {kind(value)} | {'yes' if member in required else ''} | {text} |")
         parts.append(f"## {name}\n\n{schema.get('description', '')}\n\n" + "\n".join(lines) + "\n")
     head = (
-        "What vendors send to `POST /v1/documents` as `document`. Version 1.0 (`schemaVersion`). Whole examples stand in\n"
-        "[docs/examples](../examples). Units are UCUM; terminologies are named by OID.\n\n"
+        "What vendors send to `POST /v1/documents` as `document`. Version 1.0 (`schemaVersion`). Whole examples\n"
+        "stand in [docs/examples](../examples). Units are UCUM; terminologies are named by OID.\n\n"
     )
     return "# Document format\n\n" + NOTE + head + "\n".join(parts)
 

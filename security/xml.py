@@ -190,8 +190,8 @@ def canonical(root: etree._Element, *, exclusive: bool = False, with_comments: b
     """Canonicalise an element in its place (C14N 1.0, or exclusive C14N); a root, with what surrounds it.
 
     lxml hands libxml2 a stand-in document for anything but a whole tree, and the default namespace is then lost two
-    levels down (``xmlns=""``, seen with libxml2 2.14): so only whole trees are canonicalised here, and an element inside
-    one is first made the root of its own, with the namespaces and ``xml:`` attributes it inherits (C14N 1.0, 2.4).
+    levels down (``xmlns=""``, seen with libxml2 2.14): so only whole trees are canonicalised here, and an inner element
+    is first made the root of its own, with the namespaces and ``xml:`` attributes it inherits (C14N 1.0, 2.4).
     """
     tree = root.getroottree()
     if tree.getroot() is not root:

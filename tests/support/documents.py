@@ -69,7 +69,11 @@ PHARMACIST: dict[str, Any] = {
     "family": "MORVAN",
     "given": "Yann",
     "prefix": "M",
-    "specialty": {"code": "G15_21", "display": "Pharmacien", "system": "1.2.250.1.213.1.1.4.5"},
+    "specialty": {
+        "code": "G15_21/A",
+        "display": "Pharmacien titulaire d'officine",
+        "system": "1.2.250.1.213.1.1.4.5",
+    },
     "organization": PHARMACY,
 }
 
