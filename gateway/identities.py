@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, select
 
 from gateway.ids import new_id
+from gateway.store import sql
 from gateway.store.engine import Again
 from gateway.store.tables import identities, oppositions
 from gateway.vault import Vault
@@ -78,7 +79,7 @@ def _read(vault: Vault, row: Row[Any]) -> Identity:
 
 def load(connection: Connection, vault: Vault, identity_id: str) -> Identity:
     """The identity of an id; :class:`KeyError` when unknown."""
-    row = connection.execute(select(identities).where(identities.c.id == identity_id)).first()
+    row = sql.find(connection, identities, id=identity_id)
     if row is None:
         raise KeyError(identity_id)
     return _read(vault, row)
@@ -122,17 +123,14 @@ def remember(
     (a document written before the INS was found) leaves the identity as it is.
     """
     lookup = vault.lookup(tenant, lookup_key(patient))
-    row = connection.execute(
-        select(identities).where(identities.c.tenant_id == tenant, identities.c.lookup == lookup)
-    ).first()
+    row = sql.find(connection, identities, tenant_id=tenant, lookup=lookup)
     if row is None:
         identity = Identity(
             id=new_id("idt", now), tenant=tenant, patient=patient, former=(), checked_at=checked_at, version=1
         )
         values = _columns(vault, identity, now)
-        connection.execute(
-            identities.insert().values(id=identity.id, tenant_id=tenant, lookup=lookup, created_at=now, **values)
-        )
+        made = {"id": identity.id, "tenant_id": tenant, "lookup": lookup, "created_at": now, **values}
+        sql.add(connection, identities, made)
         return identity
     held = _read(vault, row)
     same_person = _traits(held.patient) == _traits(patient)
@@ -175,12 +173,8 @@ def save(connection: Connection, vault: Vault, identity: Identity, now: datetime
         checked_at=identity.checked_at,
         version=identity.version + 1,
     )
-    done = connection.execute(
-        update(identities)
-        .where(identities.c.id == identity.id, identities.c.version == identity.version)
-        .values(**_columns(vault, changed, now))
-    )
-    if done.rowcount != 1:
+    where = {"id": identity.id, "version": identity.version}
+    if sql.change(connection, identities, where, _columns(vault, changed, now)) != 1:
         raise Again
     return changed
 
@@ -190,12 +184,7 @@ def opposed(connection: Connection, identity_id: str, scope: str) -> bool:
 
     Scopes: ``dmp``, ``mss`` (mail to professionals, va1.22), ``mss_citizen`` (mail to themselves, va1.20).
     """
-    return (
-        connection.execute(
-            select(oppositions.c.at).where(oppositions.c.identity_id == identity_id, oppositions.c.scope == scope)
-        ).first()
-        is not None
-    )
+    return sql.value(connection, oppositions, "at", identity_id=identity_id, scope=scope) is not None
 
 
 def object_to(connection: Connection, identity_id: str, scope: str, by: str, now: datetime) -> None:

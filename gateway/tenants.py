@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, bindparam, select
 
 from conformance.identifiers import IdentifierError, StructIdNat
 from gateway.ids import new_id
+from gateway.store import sql
 from gateway.store.tables import client_tenants, clients, tenants
 
 __all__ = [
@@ -163,8 +165,8 @@ def add_client(
 
 def tenant(connection: Connection, tenant_id: str) -> Tenant | None:
     """The tenant of an id, unless disabled."""
-    row = connection.execute(select(tenants).where(tenants.c.id == tenant_id, tenants.c.disabled_at.is_(None))).first()
-    return _tenant(row) if row else None
+    row = sql.find(connection, tenants, id=tenant_id)
+    return _tenant(row) if row is not None and row.disabled_at is None else None
 
 
 def tenant_of_structure(connection: Connection, structure_id: str) -> Tenant | None:
@@ -187,7 +189,9 @@ def _tenant(row: Any) -> Tenant:
 
 def client(connection: Connection, client_id: str) -> Client | None:
     """The client of an id, unless disabled."""
-    row = connection.execute(select(clients).where(clients.c.id == client_id, clients.c.disabled_at.is_(None))).first()
+    row = sql.find(connection, clients, id=client_id)
+    if row is not None and row.disabled_at is not None:
+        return None
     if row is None:
         return None
     return Client(
@@ -197,13 +201,17 @@ def client(connection: Connection, client_id: str) -> Client | None:
 
 def tenants_of(connection: Connection, client_id: str) -> list[Tenant]:
     """The tenants a client may act for."""
-    rows = connection.execute(
+    return [_tenant(row) for row in connection.execute(_entrusted(), {"client": client_id})]
+
+
+@cache
+def _entrusted() -> Select[Any]:
+    return (
         select(tenants)
         .join(client_tenants, client_tenants.c.tenant_id == tenants.c.id)
-        .where(client_tenants.c.client_id == client_id, tenants.c.disabled_at.is_(None))
+        .where(client_tenants.c.client_id == bindparam("client"), tenants.c.disabled_at.is_(None))
         .order_by(tenants.c.id)
     )
-    return [_tenant(row) for row in rows]
 
 
 def actors_of(connection: Connection, client_id: str) -> list[str] | None:
@@ -219,11 +227,7 @@ def actors_of(connection: Connection, client_id: str) -> list[str] | None:
 
 def may_act(connection: Connection, client_id: str, who: Tenant, actor_id: str, actor_structure: str | None) -> bool:
     """True when the client's grant for the tenant covers this professional, acting for the tenant's structure."""
-    row = connection.execute(
-        select(client_tenants.c.actors).where(
-            client_tenants.c.client_id == client_id, client_tenants.c.tenant_id == who.id
-        )
-    ).first()
+    row = sql.find(connection, client_tenants, client_id=client_id, tenant_id=who.id)
     if row is None or actor_structure != who.structure_id:
         return False
     return row.actors is None or actor_id in row.actors

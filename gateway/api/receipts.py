@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, select
 from gateway.api.shapes import DeliveryOut, Fault, HistoryRow, Outcome, Receipt, RecipientOut, words
 from gateway.feeds.heads import kept_heads
 from gateway.services.mail_view import recipient_history, recipients_by_delivery, threads_by_delivery
+from gateway.store import sql
 from gateway.store.tables import deliveries, documents, history
 from gateway.vault import Vault
 
@@ -112,11 +113,7 @@ def receipt(
 
     With ``head`` it carries the last signed head of the ledger, which so leaves the gateway with every receipt.
     """
-    rows = list(
-        connection.execute(
-            select(deliveries).where(deliveries.c.document_id == document.id).order_by(deliveries.c.rank)
-        )
-    )
+    rows = sorted(sql.rows(connection, deliveries, document_id=document.id), key=lambda row: row.rank)
     base = f"/v1/documents/{document.id}"
     out = Receipt(
         id=document.id,
@@ -150,6 +147,5 @@ def _head(connection: Connection, tenant: str) -> dict[str, Any] | None:
 
 def document_of(connection: Connection, document_id: str, tenant_ids: list[str]) -> Row[Any] | None:
     """The document of an id, when it belongs to one of the caller's tenants."""
-    return connection.execute(
-        select(documents).where(documents.c.id == document_id, documents.c.tenant_id.in_(tenant_ids))
-    ).first()
+    row = sql.find(connection, documents, id=document_id)
+    return row if row is not None and row.tenant_id in tenant_ids else None

@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gateway.feeds.entry import LedgerEntry, entry_id
 from gateway.feeds.ledger import record
 from gateway.feeds.tables import subjects
+from gateway.store import sql
 from security.pseudonyms import commit, new_salt, pseudonym
 
 __all__ = ["SubjectKind", "commitment", "erase", "find", "pseudonyms"]
@@ -59,11 +60,7 @@ def commitment(connection: Connection, tenant: str, kind: SubjectKind, reference
 
 
 def _lookup(connection: Connection, tenant: str, kind: SubjectKind, known: bytes) -> str | None:
-    value = connection.execute(
-        select(subjects.c.commitment).where(
-            subjects.c.tenant == tenant, subjects.c.kind == kind, subjects.c.reference == known
-        )
-    ).scalar_one_or_none()
+    value = sql.value(connection, subjects, "commitment", tenant=tenant, kind=kind, reference=known)
     return None if value is None else bytes(value).hex()
 
 

@@ -21,7 +21,7 @@ from gateway.journey.states import ENDED, CauseCode, Delivery
 from gateway.journey.tally import kept_facts, tally_submission
 from gateway.problems import Busy, Conflict, rule
 from gateway.services.intake import Intake
-from gateway.store import blobs
+from gateway.store import blobs, sql
 from gateway.store.engine import Again
 from gateway.store.tables import deliveries, documents, idempotency
 from gateway.vault import Vault
@@ -80,9 +80,7 @@ class Accepted:
 
 def replay(connection: Connection, client: str, key: str, body_mac: str) -> Accepted | None:
     """What the same key gave before; raises :class:`Conflict` (422) when it served another content."""
-    row = connection.execute(
-        select(idempotency).where(idempotency.c.client_id == client, idempotency.c.key == key)
-    ).first()
+    row = sql.find(connection, idempotency, client_id=client, key=key)
     if row is None or row.document_id is None:
         return None
     if row.body_mac != body_mac:
@@ -110,11 +108,7 @@ def accept(
         earlier = replay(connection, request.client, request.idempotency_key, request.body_mac)
         if earlier is not None:
             return earlier
-    known = connection.execute(
-        select(documents.c.id, documents.c.client_id, documents.c.model).where(
-            documents.c.tenant_id == request.tenant, documents.c.unique_id == intake.unique_id
-        )
-    ).first()
+    known = sql.find(connection, documents, tenant_id=request.tenant, unique_id=intake.unique_id)
     if known is not None:
         if known.model != vault.address(request.tenant, intake.model):
             raise Conflict([ID_REUSED.finding("/id")], slug="unique-id-reused")
@@ -130,48 +124,50 @@ def accept(
     checked = moment_key(patient.ins_checked_on) if patient.ins_checked_on else None
     identity = identities.remember(connection, vault, request.tenant, patient, checked, now)
     document_id = new_id("doc", now)
-    connection.execute(
-        documents.insert().values(
-            id=document_id,
-            tenant_id=request.tenant,
-            client_id=request.client,
-            kind=intake.kind,
-            type_code=intake.type_code,
-            type_system=intake.type_system,
-            unique_id=intake.unique_id,
-            set_id=intake.set_id,
-            version_number=intake.version_number,
-            replaces=intake.replaces,
-            form=intake.form,
-            state="accepted",
-            identity_id=identity.id,
-            actor_id=str(request.actor["id"]),
+    sql.add(
+        connection,
+        documents,
+        id=document_id,
+        tenant_id=request.tenant,
+        client_id=request.client,
+        kind=intake.kind,
+        type_code=intake.type_code,
+        type_system=intake.type_system,
+        unique_id=intake.unique_id,
+        set_id=intake.set_id,
+        version_number=intake.version_number,
+        replaces=intake.replaces,
+        form=intake.form,
+        state="accepted",
+        identity_id=identity.id,
+        actor_id=str(request.actor["id"]),
+        actor=request.actor,
+        model=blobs.put(connection, vault, request.tenant, intake.model, now),
+        cda=blobs.put(connection, vault, request.tenant, intake.cda, now),
+        cda_qualified=intake.cda_qualified,
+        fhir=blobs.put(connection, vault, request.tenant, intake.fhir, now),
+        pdf=blobs.put(connection, vault, request.tenant, intake.pdf, now) if intake.pdf else None,
+        loss=intake.loss,
+        warnings=[{"fr": f.as_json("fr"), "en": f.as_json("en")} for f in intake.warnings],
+        visibility=list(intake.visibility),
+        tally=kept_facts(
+            connection,
+            vault,
+            request.tenant,
+            client=request.client,
             actor=request.actor,
-            model=blobs.put(connection, vault, request.tenant, intake.model, now),
-            cda=blobs.put(connection, vault, request.tenant, intake.cda, now),
-            cda_qualified=intake.cda_qualified,
-            fhir=blobs.put(connection, vault, request.tenant, intake.fhir, now),
-            pdf=blobs.put(connection, vault, request.tenant, intake.pdf, now) if intake.pdf else None,
-            loss=intake.loss,
-            warnings=[{"fr": f.as_json("fr"), "en": f.as_json("en")} for f in intake.warnings],
-            visibility=list(intake.visibility),
-            tally=kept_facts(
-                connection,
-                vault,
-                request.tenant,
-                client=request.client,
-                actor=request.actor,
-                facts=intake.facts,
-                counting=request.counting,
-            ),
-            acted_at=moment_key(intake.acted_at),
-            received_at=now,
-            updated_at=now,
-        )
+            facts=intake.facts,
+            counting=request.counting,
+        ),
+        acted_at=moment_key(intake.acted_at),
+        received_at=now,
+        updated_at=now,
     )
     by = f"client:{request.client}"
     note(connection, at=now, tenant=request.tenant, document=document_id, to="accepted", by=by)
-    document = connection.execute(select(documents).where(documents.c.id == document_id)).one()
+    document = sql.find(connection, documents, id=document_id)
+    if document is None:
+        raise LookupError(document_id)
     rank = int(now.timestamp() * 1_000_000)
     if request.to_dmp:
         delivery = queue(
@@ -238,31 +234,31 @@ def queue(
     cause = cause_of(CauseCode.IDENTITY_NOT_QUALIFIED) if held else None
     state = Delivery.HELD if held else Delivery.QUEUED
     delivery_id = new_id("dlv", now)
-    connection.execute(
-        deliveries.insert().values(
-            id=delivery_id,
-            tenant_id=tenant,
-            document_id=document,
-            message_id=message,
-            destination=destination,
-            action="feed",
-            rank=rank,
-            lineage=lineage,
-            state=str(state),
-            reason=cause.code if cause else None,
-            cause_fr=cause.text.fr if cause else None,
-            cause_en=cause.text.en if cause else None,
-            fix_fr=cause.fix.fr if cause else None,
-            fix_en=cause.fix.en if cause else None,
-            recipients=len(request["recipients"]) if request else 0,
-            request=blobs.put(connection, vault, tenant, orjson.dumps(request), now) if request else None,
-            # A held delivery is looked at at once too: the INSi may complete the identity by itself.
-            next_attempt_at=now,
-            expires_at=now + timedelta(days=hold_days) if held else None,
-            test_case=test_case,
-            created_at=now,
-            updated_at=now,
-        )
+    sql.add(
+        connection,
+        deliveries,
+        id=delivery_id,
+        tenant_id=tenant,
+        document_id=document,
+        message_id=message,
+        destination=destination,
+        action="feed",
+        rank=rank,
+        lineage=lineage,
+        state=str(state),
+        reason=cause.code if cause else None,
+        cause_fr=cause.text.fr if cause else None,
+        cause_en=cause.text.en if cause else None,
+        fix_fr=cause.fix.fr if cause else None,
+        fix_en=cause.fix.en if cause else None,
+        recipients=len(request["recipients"]) if request else 0,
+        request=blobs.put(connection, vault, tenant, orjson.dumps(request), now) if request else None,
+        # A held delivery is looked at at once too: the INSi may complete the identity by itself.
+        next_attempt_at=now,
+        expires_at=now + timedelta(days=hold_days) if held else None,
+        test_case=test_case,
+        created_at=now,
+        updated_at=now,
     )
     if request:
         recipients.enrol(connection, vault, tenant, delivery_id, request["recipients"], now)
@@ -277,7 +273,10 @@ def queue(
         by=by,
         cause=cause,
     )
-    return connection.execute(select(deliveries).where(deliveries.c.id == delivery_id)).one()
+    row = sql.find(connection, deliveries, id=delivery_id)
+    if row is None:
+        raise LookupError(delivery_id)
+    return row
 
 
 def _remember_key(connection: Connection, request: Request, document_id: str, now: datetime) -> None:

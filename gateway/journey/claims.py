@@ -8,12 +8,15 @@ written.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, exists, or_, select, update
+from sqlalchemy import Connection, Integer, Row, Select, and_, bindparam, exists, or_, select, update
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from gateway.journey.states import Delivery
 from gateway.store.tables import deliveries
+from gateway.store.types import Instant
 
 __all__ = ["claim", "extend", "let_go", "release", "release_all"]
 
@@ -24,12 +27,24 @@ def claim(
     connection: Connection, destination: str, *, owner: str, now: datetime, lease: timedelta, limit: int
 ) -> list[Row[Any]]:
     """Take up to ``limit`` due deliveries of a destination; the rows as they stand after the claim."""
+    at = {"destination": destination, "now": now, "most": limit}
+    ids = list(connection.execute(_due(connection.dialect.name == "postgresql"), at).scalars())
+    if not ids:
+        return []
+    held = {"ids": ids, "now": now, "owner": owner, "until": now + lease}
+    return list(connection.execute(_take(), held))
+
+
+@cache
+def _due(lock: bool) -> Select[Any]:
+    """The deliveries of a destination that may be claimed, the longest due first."""
     due = deliveries.alias("due")
     earlier = deliveries.alias("earlier")
+    now = bindparam("now", type_=Instant)
     chosen = (
         select(due.c.id)
         .where(
-            due.c.destination == destination,
+            due.c.destination == bindparam("destination"),
             # Named first so that both engines walk the index of open deliveries, already in the order of what is due.
             due.c.ended_at.is_(None),
             due.c.state.in_(_OPEN),
@@ -47,23 +62,27 @@ def claim(
             ),
         )
         .order_by(due.c.next_attempt_at)
-        .limit(limit)
+        .limit(bindparam("most", type_=Integer))
     )
-    if connection.dialect.name == "postgresql":
-        chosen = chosen.with_for_update(skip_locked=True, of=due)
-    ids = list(connection.execute(chosen).scalars())
-    if not ids:
-        return []
-    claimed = connection.execute(
+    return chosen.with_for_update(skip_locked=True, of=due) if lock else chosen
+
+
+@cache
+def _take() -> ReturningUpdate[Any]:
+    """Put a lease and a higher fence on what was chosen, unless somebody was quicker."""
+    return (
         update(deliveries)
         .where(
-            deliveries.c.id.in_(ids),
-            or_(deliveries.c.lease_until.is_(None), deliveries.c.lease_until < now),
+            deliveries.c.id.in_(bindparam("ids", expanding=True)),
+            or_(deliveries.c.lease_until.is_(None), deliveries.c.lease_until < bindparam("now", type_=Instant)),
         )
-        .values(lease_owner=owner, lease_until=now + lease, fence=deliveries.c.fence + 1)
+        .values(
+            lease_owner=bindparam("owner"),
+            lease_until=bindparam("until", type_=Instant),
+            fence=deliveries.c.fence + 1,
+        )
         .returning(deliveries)
     )
-    return list(claimed)
 
 
 def extend(connection: Connection, ids: list[tuple[str, int]], *, until: datetime) -> int:

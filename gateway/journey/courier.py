@@ -19,7 +19,7 @@ from gateway.journey.clock import Clock
 from gateway.journey.record import Cause, LostLease, cause_of, move
 from gateway.journey.retry import RetryPolicy
 from gateway.journey.states import ENDED, CauseCode, Delivery
-from gateway.store import blobs
+from gateway.store import blobs, sql
 from gateway.store.engine import Store
 from gateway.store.tables import deliveries, documents
 from gateway.store.tables import identities as identity_rows
@@ -92,7 +92,9 @@ class CourierBase:
         """Everything a delivery is about, read in one go."""
 
         def read(connection: Connection) -> Load:
-            document = connection.execute(select(documents).where(documents.c.id == delivery.document_id)).one()
+            document = sql.find(connection, documents, id=delivery.document_id)
+            if document is None:
+                raise LookupError("the document is gone")
             owner = tenant(connection, delivery.tenant_id)
             if owner is None:
                 raise LookupError("the tenant is disabled")
@@ -123,8 +125,8 @@ class CourierBase:
 
         def work(connection: Connection) -> None:
             # Read again under the transaction: the state may have changed since the claim (withdrawn, for instance).
-            row = connection.execute(select(deliveries).where(deliveries.c.id == delivery.id)).one()
-            if row.fence != delivery.fence:
+            row = sql.find(connection, deliveries, id=delivery.id)
+            if row is None or row.fence != delivery.fence:
                 raise LostLease(delivery.id)
             move(
                 connection,
@@ -224,8 +226,8 @@ class CourierBase:
     ) -> None:
         def work(connection: Connection) -> None:
             values = planned | (refine(connection) if refine else {})
-            row = connection.execute(select(deliveries).where(deliveries.c.id == delivery.id)).one()
-            if row.fence != delivery.fence:
+            row = sql.find(connection, deliveries, id=delivery.id)
+            if row is None or row.fence != delivery.fence:
                 raise LostLease(delivery.id)
             if row.state == str(to):
                 changed = connection.execute(

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 import structlog
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, update
 
 from adapters.dmp.actor import Actor
 from adapters.dmp.outcomes import Kind, Outcome
@@ -35,7 +35,7 @@ from gateway.neighbours import DmpLine, Neighbours
 from gateway.services.consulting import actor_of
 from gateway.services.evidence import about
 from gateway.services.rewrite import Rewritten, rewrite
-from gateway.store import blobs
+from gateway.store import blobs, sql
 from gateway.store.tables import deliveries, documents
 
 __all__ = ["DmpCourier"]
@@ -182,9 +182,9 @@ class DmpCourier(CourierBase):
     ) -> None:
         now = self.clock()
         tenant = load.delivery.tenant_id
-        row = connection.execute(select(deliveries).where(deliveries.c.id == load.delivery.id)).one()
-        if row.fence != load.delivery.fence:
-            raise LostLease(row.id)
+        row = sql.find(connection, deliveries, id=load.delivery.id)
+        if row is None or row.fence != load.delivery.fence:
+            raise LostLease(load.delivery.id)
         if rewritten is not None:
             connection.execute(
                 update(documents)

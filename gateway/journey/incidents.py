@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import Connection, func, select, update
 
 from gateway.ids import new_id
-from gateway.store import blobs
+from gateway.store import blobs, sql
 from gateway.store.tables import clients, deliveries, incidents, webhook_calls, webhooks
 
 __all__ = ["dead_letters_seen", "dead_letters_settled", "destination_down", "destination_up"]
@@ -107,8 +107,13 @@ def _tell(
             "at": now.isoformat(),
             "incident": {"id": incident, "kind": kind, "destination": destination, "code": code},
         }
-        connection.execute(
-            webhook_calls.insert().values(
-                id=call, webhook_id=listener.id, body=body, state="queued", next_attempt_at=now, created_at=now
-            )
+        sql.add(
+            connection,
+            webhook_calls,
+            id=call,
+            webhook_id=listener.id,
+            body=body,
+            state="queued",
+            next_attempt_at=now,
+            created_at=now,
         )

@@ -25,7 +25,7 @@ from gateway.ids import new_oid
 from gateway.journey.threads import Reply
 from gateway.neighbours import MssLine
 from gateway.settings import Settings
-from gateway.store import blobs
+from gateway.store import blobs, sql
 from gateway.store.mail_tables import messages
 from gateway.store.tables import documents
 from gateway.tenants import Tenant, tenant
@@ -69,7 +69,9 @@ def load_letter(connection: Connection, vault: Vault, delivery: Row[Any]) -> Let
         raise LookupError("the tenant is disabled")
     asked = orjson.loads(blobs.get(connection, vault, delivery.tenant_id, delivery.request))
     if delivery.document_id is not None:
-        subject = connection.execute(select(documents).where(documents.c.id == delivery.document_id)).one()
+        subject = sql.find(connection, documents, id=delivery.document_id)
+        if subject is None:
+            raise LookupError("the document is gone")
         carried = [subject]
     else:
         subject = connection.execute(select(messages).where(messages.c.id == delivery.message_id)).one()

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 import structlog
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row
 
 from adapters.mss import outcomes
 from adapters.mss.addresses import Audience
@@ -34,7 +34,7 @@ from gateway.journey.states import CauseCode, Delivery
 from gateway.neighbours import MssLine, Neighbours
 from gateway.services.mail_sessions import NoMailSession
 from gateway.services.rewrite import rewrite
-from gateway.store import blobs
+from gateway.store import blobs, sql
 from gateway.store.mail_tables import mail_sent
 from gateway.store.tables import deliveries
 
@@ -167,25 +167,25 @@ class MailCourier(CourierBase):
         reply: threads.Reply,
     ) -> None:
         now = self.clock()
-        row = connection.execute(select(deliveries).where(deliveries.c.id == letter.delivery.id)).one()
-        if row.fence != letter.delivery.fence:
-            raise LostLease(row.id)
+        row = sql.find(connection, deliveries, id=letter.delivery.id)
+        if row is None or row.fence != letter.delivery.fence:
+            raise LostLease(letter.delivery.id)
         identity = letter.identity.id if letter.identity else None
         if thread is None:
             thread = threads.begin(connection, row.tenant_id, str(letter.audience), identity, now)
         else:
             threads.touch(connection, thread, now, identity)
-        connection.execute(
-            mail_sent.insert().values(
-                delivery_id=row.id,
-                tenant_id=row.tenant_id,
-                mailbox=line.mailbox,
-                message_id=mail.message_id,
-                envelope_id=mail.envelope_id,
-                thread_id=thread,
-                references=list(reply.references),
-                prepared_at=now,
-            )
+        sql.add(
+            connection,
+            mail_sent,
+            delivery_id=row.id,
+            tenant_id=row.tenant_id,
+            mailbox=line.mailbox,
+            message_id=mail.message_id,
+            envelope_id=mail.envelope_id,
+            thread_id=thread,
+            references=list(reply.references),
+            prepared_at=now,
         )
         address = blobs.put(connection, self.vault, row.tenant_id, _keep_mail(mail), now)
         move(
@@ -240,7 +240,7 @@ class MailCourier(CourierBase):
         due: dict[str, Row[Any]],
     ) -> dict[str, Any]:
         """Write what our operator said of each recipient; the receipt as it now stands."""
-        fence = connection.execute(select(deliveries.c.fence).where(deliveries.c.id == delivery.id)).scalar_one()
+        fence = sql.value(connection, deliveries, "fence", id=delivery.id)
         if fence != delivery.fence:
             raise LostLease(delivery.id)
         for address, row in due.items():
@@ -267,11 +267,7 @@ class MailCourier(CourierBase):
             "dsn": result.dsn_requested if result is not None else bool(before.get("dsn")),
             "selfAddressed": line.mailbox.lower() in (a.lower() for a in mail.recipients),
         }
-        connection.execute(
-            deliveries.update()
-            .where(deliveries.c.id == delivery.id, deliveries.c.fence == delivery.fence)
-            .values(receipt=receipt)
-        )
+        sql.change(connection, deliveries, {"id": delivery.id, "fence": delivery.fence}, {"receipt": receipt})
         return receipt
 
     def _change(self, connection: Connection, row: Row[Any], to: RecipientState, cause: Cause | None) -> None:

@@ -18,7 +18,7 @@ from gateway.journey.accept import Request as Submission
 from gateway.journey.record import note
 from gateway.problems import Invalid, NotFound, rule
 from gateway.services.addressing import Answered
-from gateway.store import blobs
+from gateway.store import blobs, sql
 from gateway.store.engine import Again
 from gateway.store.mail_tables import messages
 from gateway.store.tables import documents, idempotency
@@ -102,21 +102,21 @@ def post(
     thread, first = _thread(connection, asked, tuple(groups), identity_id, now)
     message = new_id("msg", now)
     by = f"client:{asked.client}"
-    connection.execute(
-        messages.insert().values(
-            id=message,
-            tenant_id=asked.tenant,
-            client_id=asked.client,
-            thread_id=thread,
-            identity_id=identity_id,
-            actor_id=str(asked.actor["id"]),
-            actor=asked.actor,
-            documents=[row.id for row in carried],
-            content=blobs.put(connection, vault, asked.tenant, orjson.dumps(asked.content), now),
-            state="accepted",
-            created_at=now,
-            updated_at=now,
-        )
+    sql.add(
+        connection,
+        messages,
+        id=message,
+        tenant_id=asked.tenant,
+        client_id=asked.client,
+        thread_id=thread,
+        identity_id=identity_id,
+        actor_id=str(asked.actor["id"]),
+        actor=asked.actor,
+        documents=[row.id for row in carried],
+        content=blobs.put(connection, vault, asked.tenant, orjson.dumps(asked.content), now),
+        state="accepted",
+        created_at=now,
+        updated_at=now,
     )
     note(connection, at=now, tenant=asked.tenant, document=None, message=message, to="accepted", by=by)
     rank = int(now.timestamp() * 1_000_000)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, select
 
 from adapters.mss.addresses import mask
 from adapters.mss.tracking import EventKind, RecipientState, advance
@@ -17,6 +17,7 @@ from gateway.ids import new_id
 from gateway.journey import mail_tally
 from gateway.journey.cause import Cause
 from gateway.journey.telling import tell
+from gateway.store import sql
 from gateway.store.mail_tables import mail_recipient_history, mail_recipients
 from gateway.store.tables import deliveries
 from gateway.vault import Vault
@@ -78,11 +79,7 @@ def shown(vault: Vault, row: Row[Any]) -> str:
 
 def of_delivery(connection: Connection, delivery: str) -> list[Row[Any]]:
     """The recipients of a delivery, in the order of the mail."""
-    return list(
-        connection.execute(
-            select(mail_recipients).where(mail_recipients.c.delivery_id == delivery).order_by(mail_recipients.c.rank)
-        )
-    )
+    return sorted(sql.rows(connection, mail_recipients, delivery_id=delivery), key=lambda row: row.rank)
 
 
 def change(
@@ -113,28 +110,27 @@ def change(
     }
     if row.submitted_at is None and to in REACHED:
         values["submitted_at"] = at
-    done = connection.execute(
-        update(mail_recipients)
-        .where(mail_recipients.c.id == row.id, mail_recipients.c.state == row.state)
-        .values(**values)
-    )
-    if done.rowcount != 1:
+    if sql.change(connection, mail_recipients, {"id": row.id, "state": row.state}, values) != 1:
         return False
-    connection.execute(
-        mail_recipient_history.insert().values(
-            at=at,
-            delivery_id=row.delivery_id,
-            recipient_id=row.id,
-            from_state=row.state,
-            to_state=to,
-            code=values["code"],
-            cause_fr=values["cause_fr"],
-            cause_en=values["cause_en"],
-            by=by,
-        )
+    sql.add(
+        connection,
+        mail_recipient_history,
+        {
+            "at": at,
+            "delivery_id": row.delivery_id,
+            "recipient_id": row.id,
+            "from_state": row.state,
+            "to_state": to,
+            "code": values["code"],
+            "cause_fr": values["cause_fr"],
+            "cause_en": values["cause_en"],
+            "by": by,
+        },
     )
     if count and to != str(RecipientState.SUBMITTED):
-        delivery = connection.execute(select(deliveries).where(deliveries.c.id == row.delivery_id)).one()
+        delivery = sql.find(connection, deliveries, id=row.delivery_id)
+        if delivery is None:
+            raise LookupError("the delivery is gone")
         mail_tally.recipient(connection, vault, delivery, row, to, cause.code if cause else None, at)
         tell(
             connection,

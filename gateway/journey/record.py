@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row
 
 from gateway.journey import incidents, mail_tally, states
 from gateway.journey.cause import Cause, cause_of
 from gateway.journey.states import Delivery
 from gateway.journey.tally import tally
 from gateway.journey.telling import tell
+from gateway.store import sql
 from gateway.store.mail_tables import messages
 from gateway.store.tables import deliveries, documents, history
 from gateway.vault import Vault
@@ -37,20 +38,22 @@ def note(
     cause: Cause | None = None,
 ) -> None:
     """Add a row of history."""
-    connection.execute(
-        history.insert().values(
-            at=at,
-            tenant_id=tenant,
-            document_id=document,
-            message_id=message,
-            delivery_id=delivery,
-            from_state=before,
-            to_state=to,
-            code=cause.code if cause else None,
-            cause_fr=cause.text.fr if cause else None,
-            cause_en=cause.text.en if cause else None,
-            by=by,
-        )
+    sql.add(
+        connection,
+        history,
+        {
+            "at": at,
+            "tenant_id": tenant,
+            "document_id": document,
+            "message_id": message,
+            "delivery_id": delivery,
+            "from_state": before,
+            "to_state": to,
+            "code": cause.code if cause else None,
+            "cause_fr": cause.text.fr if cause else None,
+            "cause_en": cause.text.en if cause else None,
+            "by": by,
+        },
     )
 
 
@@ -95,10 +98,10 @@ def move(
     if receipt is not None:
         new["receipt"] = receipt
     new |= values or {}
-    statement = update(deliveries).where(deliveries.c.id == delivery.id, deliveries.c.state == delivery.state)
+    where = {"id": delivery.id, "state": delivery.state}
     if fence is not None:
-        statement = statement.where(deliveries.c.fence == fence)
-    if connection.execute(statement.values(**new)).rowcount != 1:
+        where["fence"] = fence
+    if sql.change(connection, deliveries, where, new) != 1:
         raise LostLease(delivery.id)
     note(
         connection,
@@ -136,7 +139,9 @@ def _settle(
     table = messages if delivery.document_id is None else documents
     number = delivery.message_id if delivery.document_id is None else delivery.document_id
     # Locked: two deliveries of one document that end at once on two nodes would each find the other still open.
-    subject = connection.execute(select(table).where(table.c.id == number).with_for_update()).one()
+    subject = sql.find(connection, table, lock=True, id=number)
+    if subject is None:
+        raise LookupError(number)
     if ended:
         reason = cause.code if cause else None
         if delivery.destination == "mss":
@@ -152,12 +157,10 @@ def _settle(
 
 def settle_message(connection: Connection, message: Row[Any], *, at: datetime, by: str) -> None:
     """Give a message the state its deliveries make."""
-    all_states = list(
-        connection.execute(select(deliveries.c.state).where(deliveries.c.message_id == message.id)).scalars()
-    )
+    all_states = [row.state for row in sql.rows(connection, deliveries, message_id=message.id)]
     wanted = str(states.document_state(all_states))
     if wanted != message.state:
-        connection.execute(update(messages).where(messages.c.id == message.id).values(state=wanted, updated_at=at))
+        sql.change(connection, messages, {"id": message.id}, {"state": wanted, "updated_at": at})
         note(
             connection,
             at=at,
@@ -172,16 +175,11 @@ def settle_message(connection: Connection, message: Row[Any], *, at: datetime, b
 
 def settle_document(connection: Connection, document: Row[Any], *, at: datetime, by: str) -> None:
     """Give a document the state its deliveries make."""
-    all_states = [
-        row.state
-        for row in connection.execute(
-            # A change asked for later (deletion, masking) has its own end; the document's is that of its sendings.
-            select(deliveries.c.state).where(deliveries.c.document_id == document.id, deliveries.c.action == "feed")
-        )
-    ]
+    # A change asked for later (deletion, masking) has its own end; the document's is that of its sendings.
+    all_states = [row.state for row in sql.rows(connection, deliveries, document_id=document.id, action="feed")]
     wanted = str(states.document_state(all_states))
     if wanted != document.state:
-        connection.execute(update(documents).where(documents.c.id == document.id).values(state=wanted, updated_at=at))
+        sql.change(connection, documents, {"id": document.id}, {"state": wanted, "updated_at": at})
         note(
             connection,
             at=at,

@@ -19,6 +19,7 @@ from gateway.feeds.subjects import commitment
 from gateway.identities import Identity
 from gateway.journey.states import Delivery
 from gateway.services.feed_facts import rpps
+from gateway.store import sql
 from gateway.store.tables import clients, deliveries, documents, tenants
 from gateway.vault import Vault
 
@@ -107,7 +108,7 @@ def kept_facts(
         out |= {"actor_role": "delegate", "on_behalf_of_rpps": facts["legal_author"]}
     credited = {own, out.get("on_behalf_of_rpps")}
     out["co_authors_rpps"] = [one for one in facts["authors"] if one not in credited]
-    terms = connection.execute(select(clients.c.terms).where(clients.c.id == client)).scalar_one_or_none() or {}
+    terms = sql.value(connection, clients, "terms", id=client) or {}
     out["segur_ref"] = terms.get("segurRef")
     return {name: value for name, value in out.items() if value not in (None, [])}
 
@@ -128,9 +129,7 @@ def actor_fields(actor: dict[str, Any]) -> dict[str, Any]:
 
 def structure_fields(connection: Connection, tenant: str) -> dict[str, Any]:
     """The FINESS or the SIRET of a tenant's structure, and the legal FINESS it states (``legalFiness``)."""
-    row = connection.execute(
-        select(tenants.c.structure_id, tenants.c.references).where(tenants.c.id == tenant)
-    ).one_or_none()
+    row = sql.find(connection, tenants, id=tenant)
     structure = row.structure_id if row else None
     return {
         "legal_finess": (row.references or {}).get("legalFiness") if row else None,

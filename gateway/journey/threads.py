@@ -14,6 +14,7 @@ from sqlalchemy import Connection, literal, select, union_all, update
 
 from adapters.mss.tracking import references
 from gateway.ids import new_id
+from gateway.store import sql
 from gateway.store.mail_tables import mail_received, mail_sent, mail_threads
 
 __all__ = ["Reply", "audience_of", "begin", "find", "reply", "touch"]
@@ -30,10 +31,17 @@ class Reply:
 def begin(connection: Connection, tenant: str, audience: str, identity: str | None, now: datetime) -> str:
     """Begin a conversation; its id."""
     number = new_id("thr", now)
-    connection.execute(
-        mail_threads.insert().values(
-            id=number, tenant_id=tenant, audience=audience, identity_id=identity, created_at=now, updated_at=now
-        )
+    sql.add(
+        connection,
+        mail_threads,
+        {
+            "id": number,
+            "tenant_id": tenant,
+            "audience": audience,
+            "identity_id": identity,
+            "created_at": now,
+            "updated_at": now,
+        },
     )
     return number
 
@@ -46,7 +54,7 @@ def audience_of(connection: Connection, tenant: str, thread: str) -> str | None:
 
 def touch(connection: Connection, thread: str, now: datetime, identity: str | None = None) -> None:
     """Note that a conversation went on, and about whom once that is known."""
-    connection.execute(update(mail_threads).where(mail_threads.c.id == thread).values(updated_at=now))
+    sql.change(connection, mail_threads, {"id": thread}, {"updated_at": now})
     if identity is not None:
         connection.execute(
             update(mail_threads)

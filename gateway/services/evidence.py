@@ -21,7 +21,7 @@ import structlog
 from sqlalchemy import Connection, Row, or_, select
 
 from gateway.ids import new_id
-from gateway.store import blobs
+from gateway.store import blobs, sql
 from gateway.store.engine import BACKGROUND, Store
 from gateway.store.tables import exchanges
 from gateway.vault import Vault
@@ -96,19 +96,19 @@ def _keep(
     answer = {"status": made.status, "type": made.response_type}
     response = _pieces(connection, vault, tenant_id, [made.response] if made.response else [], answer, now)
     outcome = made.outcome.code if made.outcome is not None else "answered"
-    connection.execute(
-        exchanges.insert().values(
-            id=new_id("exc", now),
-            tenant_id=tenant_id,
-            delivery_id=subject.delivery,
-            destination=destination,
-            transaction=made.transaction,
-            at=made.started_at,
-            outcome=outcome[:40],
-            request=request,
-            response=response,
-            test_case=subject.test_case,
-        )
+    sql.add(
+        connection,
+        exchanges,
+        id=new_id("exc", now),
+        tenant_id=tenant_id,
+        delivery_id=subject.delivery,
+        destination=destination,
+        transaction=made.transaction,
+        at=made.started_at,
+        outcome=outcome[:40],
+        request=request,
+        response=response,
+        test_case=subject.test_case,
     )
 
 

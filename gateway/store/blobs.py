@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
+from gateway.store import sql
 from gateway.store.tables import blobs
 from gateway.vault import Vault
 
 __all__ = ["get", "insert_ignore", "put"]
 
 
-def insert_ignore(connection: Connection, table: object, values: dict[str, object]) -> bool:
+def insert_ignore(connection: Connection, table: Table, values: dict[str, Any]) -> bool:
     """Insert a row unless its key is there; true when it was inserted. Works alike on both engines."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(table).values(values).on_conflict_do_nothing()
-    return bool(connection.execute(statement).rowcount)
+    # SQLAlchemy does not keep the number of rows of an INSERT unless asked to.
+    counting = {"preserve_rowcount": True}
+    statement = _ignoring(table, connection.dialect.name)
+    return connection.execute(statement, values, execution_options=counting).rowcount == 1
+
+
+@cache
+def _ignoring(table: Table, dialect: str) -> Any:
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    return insert(table).on_conflict_do_nothing()
 
 
 def put(connection: Connection, vault: Vault, tenant: str, data: bytes, now: datetime) -> str:
     """Keep bytes for a tenant and give their address; the same bytes are kept once."""
     address = vault.address(tenant, data)
-    known = connection.execute(
-        select(blobs.c.size).where(blobs.c.tenant_id == tenant, blobs.c.address == address)
-    ).first()
-    if known is None:
+    if sql.value(connection, blobs, "size", tenant_id=tenant, address=address) is None:
         insert_ignore(
             connection,
             blobs,
@@ -43,9 +50,7 @@ def put(connection: Connection, vault: Vault, tenant: str, data: bytes, now: dat
 
 def get(connection: Connection, vault: Vault, tenant: str, address: str) -> bytes:
     """The bytes at an address of a tenant; :class:`KeyError` when purged or unknown."""
-    row = connection.execute(
-        select(blobs.c.sealed).where(blobs.c.tenant_id == tenant, blobs.c.address == address)
-    ).first()
-    if row is None:
+    sealed = sql.value(connection, blobs, "sealed", tenant_id=tenant, address=address)
+    if sealed is None:
         raise KeyError(address)
-    return vault.open(tenant, row.sealed, address)
+    return vault.open(tenant, sealed, address)

@@ -1,0 +1,62 @@
+"""Statements built once: adding a row, finding rows by equal columns, changing them.
+
+Building a statement anew costs several times its execution (about 150 µs against 25 µs on one core); what runs for
+every document goes through these, which keep one statement for each table and set of columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, Insert, Row, Select, Table, Update, bindparam, select, update
+
+__all__ = ["add", "change", "find", "rows", "value"]
+
+
+@cache
+def _insert(table: Table) -> Insert:
+    return table.insert()
+
+
+@cache
+def _select(table: Table, names: tuple[str, ...], column: str | None, lock: bool) -> Select[Any]:
+    wanted = select(table) if column is None else select(table.c[column])
+    query = wanted.where(*(table.c[name] == bindparam(f"is_{name}") for name in names))
+    return query.with_for_update() if lock else query
+
+
+@cache
+def _update(table: Table, names: tuple[str, ...]) -> Update:
+    return update(table).where(*(table.c[name] == bindparam(f"is_{name}") for name in names))
+
+
+def _keys(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"is_{name}": value for name, value in values.items()}
+
+
+def add(connection: Connection, table: Table, values: Mapping[str, Any] | None = None, /, **columns: Any) -> None:
+    """Insert one row."""
+    connection.execute(_insert(table), {**(values or {}), **columns})
+
+
+def find(connection: Connection, table: Table, /, *, lock: bool = False, **equal: Any) -> Row[Any] | None:
+    """The first row whose columns equal these; locked until the end of the transaction when asked."""
+    return connection.execute(_select(table, tuple(equal), None, lock), _keys(equal)).first()
+
+
+def rows(connection: Connection, table: Table, /, **equal: Any) -> list[Row[Any]]:
+    """Every row whose columns equal these."""
+    return list(connection.execute(_select(table, tuple(equal), None, False), _keys(equal)))
+
+
+def value(connection: Connection, table: Table, column: str, /, **equal: Any) -> Any:
+    """One column of the first row whose columns equal these; None without such a row."""
+    return connection.execute(_select(table, tuple(equal), column, False), _keys(equal)).scalar()
+
+
+def change(connection: Connection, table: Table, equal: Mapping[str, Any], values: Mapping[str, Any]) -> int:
+    """Change the rows whose columns equal these; gives how many were."""
+    statement = _update(table, tuple(equal))
+    return connection.execute(statement, {**_keys(equal), **values}).rowcount
