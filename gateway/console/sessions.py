@@ -18,6 +18,7 @@ from sqlalchemy import Connection, delete, select, update
 from gateway.console.viewer import Viewer
 from gateway.store.console_tables import accounts, console_sessions
 from gateway.vault import Vault
+from security import json
 
 __all__ = ["IDLE", "LONGEST", "Session", "close", "close_expired", "load", "open_session", "state_purpose"]
 
@@ -90,7 +91,7 @@ def load(connection: Connection, vault: Vault, token: str, *, now: datetime) -> 
     if row is None or row.expires_at <= now or row.seen_at + IDLE <= now or row.disabled_at is not None:
         return None
     try:
-        content = orjson.loads(vault.open(_OWNER, bytes(row.sealed), row.id))
+        content = json.loads(vault.open(_OWNER, bytes(row.sealed), row.id))
     except ValueError:
         return None
     who = content.pop("viewer")

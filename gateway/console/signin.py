@@ -19,6 +19,8 @@ from gateway.console.oidc import ConsoleProvider, NotKnown, ProviderDown, Refuse
 from gateway.console.viewer import Viewer
 from gateway.console.web import COOKIE, Refusal, Route, form_of, page_of, render, safe_next, see_other, session_of
 from gateway.context import Gateway
+from security import json
+from security.errors import UnsafeInput
 
 __all__ = ["router"]
 
@@ -205,8 +207,8 @@ async def start(request: Request) -> Response:
 
 def _asked(gateway: Gateway, cookie: str) -> dict[str, Any] | None:
     try:
-        found: dict[str, Any] = orjson.loads(gateway.vault.open(_OWNER, bytes.fromhex(cookie), "psc"))
-    except ValueError:
+        found: dict[str, Any] = json.loads(gateway.vault.open(_OWNER, bytes.fromhex(cookie), "psc"))
+    except (ValueError, UnsafeInput):
         return None
     return found if found["until"] > gateway.now().timestamp() else None
 
