@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
@@ -13,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from adapters.sandbox_base import Faults, Journal, Listener, Server, admin_app, serve_all
+from adapters.sandbox_base import Faults, Journal, Listener, admin_app
+from adapters.simulator import Simulator
 
 __all__ = ["API_KEY", "DirectorySandbox"]
 
@@ -117,7 +118,7 @@ _ROLES: list[dict[str, Any]] = [
 ]
 
 
-class DirectorySandbox:
+class DirectorySandbox(Simulator):
     """The simulated directory; ``start`` takes its ports (0 for free ones), ``stop`` gives them back."""
 
     def __init__(
@@ -125,50 +126,22 @@ class DirectorySandbox:
     ) -> None:
         self.journal = Journal()
         self.faults = Faults(_FAULTS)
-        self._host = host
-        self._wanted = (port, api_port)
+        super().__init__(port=port, api_port=api_port, host=host)
         self._limit = calls_per_second
         self._recent: deque[float] = deque()
-        self._server: Server | None = None
 
-    def start(self) -> Self:
-        """Serve in a thread; returns once both addresses answer."""
+    def _listeners(self) -> list[Listener]:
         fhir = Starlette(routes=[Route("/fhir/v2/{resource}/_search", self._search, methods=["POST"])])
         admin = admin_app("Simulateur Annuaire Santé", self.journal, self.faults)
-        self._server = serve_all(
-            [
-                Listener(app=fhir, host=self._host, port=self._wanted[0]),
-                Listener(app=admin, host=self._host, port=self._wanted[1]),
-            ]
-        )
-        return self
-
-    def stop(self) -> None:
-        """Stop serving; a second call does nothing."""
-        if self._server is not None:
-            self._server.stop()
-            self._server = None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def _ports(self) -> tuple[int, ...]:
-        if self._server is None:
-            raise RuntimeError("the simulator is not started")
-        return self._server.ports
+        return [
+            Listener(app=fhir, host=self._host, port=self._wanted[0]),
+            Listener(app=admin, host=self._host, port=self._wanted[1]),
+        ]
 
     @property
     def base_url(self) -> str:
         """Base of the FHIR interface."""
         return f"http://{self._host}:{self._ports()[0]}/fhir/v2"
-
-    @property
-    def api_url(self) -> str:
-        """Where one looks inside."""
-        return f"http://{self._host}:{self._ports()[1]}"
 
     async def _search(self, request: Request) -> Response:
         resource = request.path_params["resource"]

@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, Self
+from typing import Any
 
 import orjson
 from starlette.applications import Starlette
@@ -19,7 +19,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from adapters.sandbox_base import Faults, Journal, Listener, Server, abort_connection, admin_app, serve_all
+from adapters.sandbox_base import Faults, Journal, Listener, abort_connection, admin_app
+from adapters.simulator import Simulator
 from security import json as hard_json
 from security.errors import UnsafeInput
 
@@ -76,24 +77,21 @@ class _Held:
     executions: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-class OrdonnanceSandbox:
+class OrdonnanceSandbox(Simulator):
     """The simulated service; ``start`` takes its ports (0 for free ones), ``stop`` gives them back."""
 
     def __init__(self, *, port: int = 0, api_port: int = 0, host: str = "127.0.0.1", prefix: str = "EPU") -> None:
         self.journal = Journal()
         self.faults = Faults(_FAULTS)
-        self._host = host
-        self._wanted = (port, api_port)
+        super().__init__(port=port, api_port=api_port, host=host)
         self._prefix = prefix
         self._numbers = itertools.count(1)
         self._given: set[str] = set()
         self._base: dict[str, _Held] = {}
         self._done: dict[str, tuple[bytes, dict[str, Any]]] = {}
         self._lock = threading.Lock()
-        self._server: Server | None = None
 
-    def start(self) -> Self:
-        """Serve in a thread; returns once both addresses answer."""
+    def _listeners(self) -> list[Listener]:
         service = Starlette(routes=[Route("/{operation:path}", self._serve, methods=["POST"])])
         admin = admin_app(
             "Simulateur ordonnance numérique",
@@ -101,40 +99,15 @@ class OrdonnanceSandbox:
             self.faults,
             [Route("/prescriptions", self._list), Route("/numbers", self._accept_number, methods=["POST"])],
         )
-        self._server = serve_all(
-            [
-                Listener(app=service, host=self._host, port=self._wanted[0]),
-                Listener(app=admin, host=self._host, port=self._wanted[1]),
-            ]
-        )
-        return self
-
-    def stop(self) -> None:
-        """Stop serving; a second call does nothing."""
-        if self._server is not None:
-            self._server.stop()
-            self._server = None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def _ports(self) -> tuple[int, ...]:
-        if self._server is None:
-            raise RuntimeError("the simulator is not started")
-        return self._server.ports
+        return [
+            Listener(app=service, host=self._host, port=self._wanted[0]),
+            Listener(app=admin, host=self._host, port=self._wanted[1]),
+        ]
 
     @property
     def base_url(self) -> str:
         """Base of the service."""
         return f"http://{self._host}:{self._ports()[0]}"
-
-    @property
-    def api_url(self) -> str:
-        """Where one looks inside."""
-        return f"http://{self._host}:{self._ports()[1]}"
 
     async def _list(self, _: Request) -> Response:
         """What the base holds: numbers, state and quantities; never a patient's trait."""

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlencode
 
 import orjson
@@ -24,7 +24,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from adapters.psc.client import CIBA_GRANT
-from adapters.sandbox_base import Faults, Journal, Listener, Server, admin_app, serve_all
+from adapters.sandbox_base import Faults, Journal, Listener, admin_app
+from adapters.simulator import Simulator
 from security.pki import SandboxPki
 from security.tls import server_ssl_context
 
@@ -131,7 +132,7 @@ class _Grant:
     polls_left: int | None = None
 
 
-class PscSandbox:
+class PscSandbox(Simulator):
     """The simulated provider. ``start`` takes its ports (0 for free ones), ``stop`` gives them back."""
 
     def __init__(
@@ -155,8 +156,7 @@ class PscSandbox:
         self.journal = Journal()
         self.faults = Faults(_FAULTS)
         self._pki = pki
-        self._host = host
-        self._wanted = (port, api_port)
+        super().__init__(port=port, api_port=api_port, host=host)
         self._redirects = redirect_uris
         self._seconds = access_seconds
         self._approve_after = approve_after_polls
@@ -166,39 +166,17 @@ class PscSandbox:
         self._ciba: dict[str, _Grant] = {}
         self._refresh: dict[str, _Grant] = {}
         self._access: dict[str, _Grant] = {}
-        self._server: Server | None = None
 
-    def start(self) -> Self:
-        """Serve in a thread; returns once both addresses answer."""
-        self._server = serve_all(
-            [
-                Listener(
-                    app=self._provider(),
-                    ssl_context=server_ssl_context(self._pki.server, None),
-                    host=self._host,
-                    port=self._wanted[0],
-                ),
-                Listener(app=self._admin(), host=self._host, port=self._wanted[1]),
-            ]
-        )
-        return self
-
-    def stop(self) -> None:
-        """Stop serving; a second call does nothing."""
-        if self._server is not None:
-            self._server.stop()
-            self._server = None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def _ports(self) -> tuple[int, ...]:
-        if self._server is None:
-            raise RuntimeError("the simulator is not started")
-        return self._server.ports
+    def _listeners(self) -> list[Listener]:
+        return [
+            Listener(
+                app=self._provider(),
+                ssl_context=server_ssl_context(self._pki.server, None),
+                host=self._host,
+                port=self._wanted[0],
+            ),
+            Listener(app=self._admin(), host=self._host, port=self._wanted[1]),
+        ]
 
     @property
     def issuer(self) -> str:
@@ -209,11 +187,6 @@ class PscSandbox:
     def wallet(self) -> str:
         """The authorisation endpoint."""
         return f"https://{self._host}:{self._ports()[0]}/auth"
-
-    @property
-    def api_url(self) -> str:
-        """Where one looks inside."""
-        return f"http://{self._host}:{self._ports()[1]}"
 
     # --- the provider
 
