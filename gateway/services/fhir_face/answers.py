@@ -25,7 +25,9 @@ def fiche(entry: DocumentEntry, *, handle: str, base: str, replaces: str = "", c
         attachment_url=f"{base}/Binary/{handle}",
         replaces=replaces,
     )
-    return {"resourceType": made.pop("resourceType"), **made, "id": handle}
+    if entry.version:
+        made["meta"]["versionId"] = entry.version
+    return {**made, "id": handle}
 
 
 def listed(sent: SubmissionSet, *, handle: str, documents: Sequence[str]) -> dict[str, Any]:
