@@ -246,7 +246,7 @@ def _repair_vocabularies(files: dict[str, bytes], sets: Iterable[ValueSet]) -> I
 
 
 def _vocabulary(found: ValueSet) -> bytes:
-    root = etree.Element("{urn:hl7-org:v3}valueSets", nsmap={None: "urn:hl7-org:v3"})  # type: ignore[dict-item]
+    root = etree.Element("{urn:hl7-org:v3}valueSets", nsmap={None: "urn:hl7-org:v3"})
     held = etree.SubElement(root, "valueSet", {"id": found.oid, "name": found.name, "effectiveDate": found.date})
     concepts = etree.SubElement(held, "conceptList")
     for (code, system), label in found.codes.items():

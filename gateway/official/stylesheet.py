@@ -92,7 +92,7 @@ class _Compiler:
         """One mode a pattern, one template a rule, the first rule strongest."""
         self.out.append(f'<xsl:mode name="{mode}" on-no-match="deep-skip"/>')
         for rank, rule in enumerate(rules):
-            name = quoteattr(_literal(rule.get("id") or pattern.get("id", "")))
+            name = quoteattr(_literal(rule.get("id") or pattern.get("id") or ""))
             match = quoteattr(rule.get("context", ""))
             self.out.append(
                 f'<xsl:template mode="{mode}" priority="{len(rules) - rank}" match={match}>'

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
 import pytest
 
+from adapters.mss.sandbox import MssSandbox
 from gateway.demonstration import Client, Demonstration
+from gateway.journey.clock import utc_now
+from security.pki import make_sandbox_pki
+from security.webhooks import verify
 from tests.acceptance.conftest import follow, post
 from tests.acceptance.mail import CABINET, PHARMACY, received, say, until, whole
+from tests.acceptance.test_following import Listener
 from tests.support import documents
 from tests.support.mss import cda, draft, package
 
@@ -295,3 +301,54 @@ def test_the_mailbox_is_tidy(running: Demonstration, vendor: Client, pharmacy: C
     read = boxes.content(PHARMACY["address"], "Traites")
     assert read
     assert all("\\SEEN" in {flag.upper() for flag in one.flags} for one in read)
+
+
+def test_a_webhook_tells_what_arrives(vendor: Client, pharmacy: Client, patient: dict[str, Any]) -> None:
+    """Signed, once a mail, with ids only: never an address, a name or a word of the document."""
+    listener = Listener()
+    try:
+        made = pharmacy.request("POST", "/v1/webhooks", json={"url": listener.url})
+        assert made.status_code == 201, made.text
+        _, unique_id = send_report(vendor)
+        mail = arrived(pharmacy, unique_id)
+        listener.wait(1)
+        headers, body = listener.received[0]
+        verify(made.json()["secret"], body, headers["Passerelle-Signature"], now=utc_now())
+        said = orjson.loads(body)
+        assert (said["type"], said["message"], said["match"]) == ("message.received", mail["id"], "exact")
+        assert (said["thread"], said["refused"], said["kind"]) == (mail["thread"], False, "document")
+        for hidden in (CABINET["address"], "PAT-TROIS", "279035121518989"):
+            assert hidden.encode() not in body
+        pharmacy.request("DELETE", f"/v1/webhooks/{made.json()['id']}")
+    finally:
+        listener.server.shutdown()
+        listener.server.server_close()
+
+
+def test_answered_at_once_on_an_exact_match_and_a_list_that_is_fetched(tmp_path: Path) -> None:
+    """By setting, a match beyond doubt is answered by itself; the white list comes from where it is published."""
+    with MssSandbox(make_sandbox_pki(tmp_path / "pki")) as published:
+        settings = {
+            "mss": {
+                "white_list": (),
+                "white_list_url": f"{published.api}/listeblanchemssante.xml",
+                "white_list_minimum": 3,
+                "max_wait_seconds": 0.1,
+            },
+            "imap": {"answer": "matched"},
+        }
+        with Demonstration(tmp_path / "demo", pool_processes=0, settings=settings).running() as running:
+            vendor, pharmacy = running.client("vendor"), running.client("pharmacy")
+            boxes = running.sandbox.mss.boxes
+            until(lambda: boxes.opened(PHARMACY["address"]), bool)
+            until(lambda: (tmp_path / "demo" / "gateway" / "white-list.xml").exists(), bool)
+            known_to(pharmacy, next(numbers))
+            receipt, unique_id = send_report(vendor)
+            mail = arrived(pharmacy, unique_id)
+            assert (mail["state"], mail["match"], mail["trusted"]) == ("acknowledged", "exact", True)
+            assert recipient_of(vendor, receipt, "read")
+            own = {"identifiers": [{"root": "1.2.250.1.999.9.5", "extension": "D1"}], "birthDate": "1979-03-29"}
+            _, other = send_report(vendor, own)
+            assert arrived(pharmacy, other)["state"] == "new"
+            vendor.http.close()
+            pharmacy.http.close()

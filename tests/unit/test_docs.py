@@ -1,0 +1,41 @@
+"""Documentation that comes from the code, and links that lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+_LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def test_reference_pages_say_what_the_code_says() -> None:
+    """Settings, commands, HTTP interface and document format are written from the code: none is out of date."""
+    run = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "make_docs.py"), "--check"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=300,
+        check=False,
+    )
+    assert run.returncode == 0, f"run scripts/make_docs.py\n{run.stdout}{run.stderr}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    """A relative link of a page names a file that exists."""
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.S)
+    missing = [
+        target
+        for target in _LINK.findall(text)
+        if not re.match(r"[a-z]+:", target)
+        and not target.startswith("#")
+        and not (page.parent / target.split("#")[0]).exists()
+    ]
+    assert not missing
