@@ -313,7 +313,7 @@ def test_a_webhook_tells_what_arrives(vendor: Client, pharmacy: Client, patient:
         mail = arrived(pharmacy, unique_id)
         listener.wait(1)
         headers, body = listener.received[0]
-        verify(made.json()["secret"], body, headers["Passerelle-Signature"], now=utc_now())
+        verify(headers["Passerelle-Signature"], made.json()["secret"], body, utc_now())
         said = orjson.loads(body)
         assert (said["type"], said["message"], said["match"]) == ("message.received", mail["id"], "exact")
         assert (said["thread"], said["refused"], said["kind"]) == (mail["thread"], False, "document")
