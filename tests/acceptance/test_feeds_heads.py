@@ -56,7 +56,7 @@ def until(found: Callable[[], Any], seconds: float = 20) -> Any:
     """Wait for something to be there."""
     deadline = time.monotonic() + seconds
     while not (value := found()):
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, value
         time.sleep(0.1)
     return value
 
@@ -68,17 +68,14 @@ def heads(client: Client) -> dict[str, Any]:
     return dict(answer.json())
 
 
-def test_the_days_heads_leave_by_every_way(
-    running: Demonstration, vendor: Client, tsa: Authority, outside: Path
-) -> None:
-    """While the authority is down the copies wait for it; once it answers they leave stamped, and verify."""
+@pytest.fixture(scope="module")
+def gone(running: Demonstration, vendor: Client, tsa: Authority, outside: Path) -> dict[str, Any]:
+    """The day's heads once they left; while the authority is down the copies wait for its time-stamp."""
     answer = post(vendor, documents.report(71_001))
-    done = follow(vendor, answer.json()["id"])
-    assert done["state"] == "completed"
+    assert follow(vendor, answer.json()["id"])["state"] == "completed"
     assert until(lambda: heads(vendor)["items"])[0]["size"] >= 1
     waiting = until(lambda: [d for d in heads(vendor)["departures"] if d["channel"] == "timestamp" and d["detail"]])
-    assert waiting[0]["detail"] == "TSA-HTTP"
-    assert waiting[0]["state"] == "due"
+    assert (waiting[0]["detail"], waiting[0]["state"]) == ("TSA-HTTP", "due")
     assert not list(outside.glob("heads-*.json"))
     tsa.fault = ""
 
@@ -91,18 +88,28 @@ def test_the_days_heads_leave_by_every_way(
 
     told = until(all_gone)
     assert {one["channel"] for one in told} == {"timestamp", "folder", "mail"}
+    return dict(orjson.loads(next(outside.glob("heads-*.json")).read_bytes()))
+
+
+def test_the_days_heads_verify_where_they_are_kept(
+    running: Demonstration, vendor: Client, tsa: Authority, outside: Path, gone: dict[str, Any]
+) -> None:
+    """The file outside: stamped, the same as the interface gives, good against the ledger by key and time-stamp."""
+    assert gone["timestamp"]
+    assert vendor.request("GET", f"/v1/feeds/heads/{gone['day']}").json() == gone
     file = next(outside.glob("heads-*.json"))
-    bundle = orjson.loads(file.read_bytes())
-    assert bundle["timestamp"]
-    assert vendor.request("GET", f"/v1/feeds/heads/{bundle['day']}").json() == bundle
     verified = verify(running, "--head", file, "--key", outside / "feeds.pub.pem", "--timestamp-roots", tsa.root)
     assert verified.returncode == 0, verified.stderr
     assert "horodaté" in verified.stderr
+
+
+def test_auditors_get_one_mail_a_day(running: Demonstration, gone: dict[str, Any]) -> None:
+    """The whole bundle in words, taken by the operator, once."""
     mails = [mail for mail in simulator(running, "mss", "/messages").json() if AUDITORS in mail["recipients"]]
     assert len(mails) == 1
     raw = simulator(running, "mss", f"/messages/{mails[0]['id']}/raw").content
     words = quopri.decodestring(raw.partition(b"\r\n\r\n")[2])
-    assert bundle["root"].encode() in words
+    assert gone["root"].encode() in words
 
 
 def verify(running: Demonstration, *words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -113,11 +120,10 @@ def verify(running: Demonstration, *words: str | Path) -> subprocess.CompletedPr
 
 
 def test_a_bundle_put_together_by_somebody_else_is_found(
-    running: Demonstration, vendor: Client, outside: Path, a_folder: Path
+    running: Demonstration, gone: dict[str, Any], a_folder: Path
 ) -> None:
-    """A head taken out of the day's bundle: its root is no longer theirs."""
-    file = until(lambda: next(outside.glob("heads-*.json"), None))
-    bundle = orjson.loads(file.read_bytes())
+    """A head of the day's bundle changed: its root is no longer theirs."""
+    bundle = orjson.loads(orjson.dumps(gone))
     bundle["heads"][0]["size"] += 1
     forged = a_folder / "forged.json"
     forged.write_bytes(orjson.dumps(bundle))
