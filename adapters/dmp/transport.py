@@ -20,6 +20,7 @@ from adapters.dmp.envelope import Envelope, NotSoap, read_envelope
 from adapters.dmp.mtom import MtomError, Package, content_type_parameters, read
 from adapters.dmp.outcomes import TABLE, Layer, Outcome, http_outcome, outcome
 from adapters.dmp.settings import DmpEndpoint
+from adapters.network import LeanTransport
 from security.errors import UnsafeInput
 from security.xml import XmlLimits
 
@@ -85,11 +86,15 @@ class Transport:
         self._clock = clock
         self._recorder = recorder
         self._http = httpx.AsyncClient(
-            verify=ssl_context if ssl_context is not None else True,
+            transport=LeanTransport(
+                verify=ssl_context if ssl_context is not None else ssl.create_default_context(),
+                limits=httpx.Limits(
+                    max_connections=endpoint.connections, max_keepalive_connections=endpoint.connections
+                ),
+            ),
             trust_env=False,
             follow_redirects=False,
             timeout=httpx.Timeout(endpoint.total_timeout, connect=endpoint.connect_timeout),
-            limits=httpx.Limits(max_connections=endpoint.connections, max_keepalive_connections=endpoint.connections),
             headers={
                 "User-Agent": f"{endpoint.software.name}/{endpoint.software.version}",
                 "Accept-Encoding": "identity",
