@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from sqlalchemy import Connection, Row, select, tuple_
 from gateway import tenants
 from gateway.api.access import Caller, Language, gateway_of, needs, read_body
 from gateway.api.cursors import close_cursor, open_cursor
-from gateway.api.documents import PROBLEMS, READ_PROBLEMS
+from gateway.api.documents import PROBLEMS, READ_PROBLEMS, TOO_LATE
 from gateway.api.mail_shapes import MESSAGE_BODY, MessageIn, MessageOut, MessagePage, ThreadItem, ThreadOut
 from gateway.api.receipts import delivered, local, told
 from gateway.api.taking import (
@@ -31,6 +32,8 @@ from gateway.context import Gateway
 from gateway.journey.accept import Accepted, replay
 from gateway.journey.accept import Request as Submission
 from gateway.journey.posting import Posting, post
+from gateway.journey.record import cause_of, move
+from gateway.journey.states import CauseCode, Delivery, IllegalMove
 from gateway.problems import Conflict, Forbidden, Invalid, NotFound, Unreadable, rule
 from gateway.services.addressing import Answered, addressed, answered
 from gateway.services.envelope import NOT_JSON_OBJECT, DeliverTo, Envelope, Sent
@@ -314,6 +317,47 @@ async def follow(
         return _message(connection, gateway, row, language, whole=True)
 
     out = await gateway.store.read(load)
+    return JSONResponse(out.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+@router.post(
+    "/messages/{message_id}/withdraw", response_model=MessageOut, summary="Withdraw a message", responses=PROBLEMS
+)
+async def withdraw(
+    request: Request,
+    message_id: str,
+    language: Language,
+    caller: Annotated[Caller, Depends(needs("messages:write"))],
+) -> Response:
+    """Stop the mails that have not begun to leave; those under way or ended stay as they are."""
+    gateway = gateway_of(request)
+
+    def work(connection: Connection) -> MessageOut:
+        row = message_of(connection, message_id, caller.tenant_ids)
+        if row is None:
+            raise NotFound([UNKNOWN.finding("")])
+        open_ones = select(deliveries).where(deliveries.c.message_id == row.id, deliveries.c.ended_at.is_(None))
+        stopped = 0
+        for delivery in connection.execute(open_ones.with_for_update()).all():
+            if delivery.prepared is not None:
+                continue  # bytes may have left already: only the operator's word ends it
+            with contextlib.suppress(IllegalMove):
+                move(
+                    connection,
+                    gateway.vault,
+                    delivery,
+                    Delivery.WITHDRAWN,
+                    at=gateway.now(),
+                    by=f"client:{caller.client.id}",
+                    cause=cause_of(CauseCode.WITHDRAWN_BY_CALLER),
+                )
+                stopped += 1
+        if not stopped:
+            raise Conflict([TOO_LATE.finding("")], slug="too-late")
+        changed = message_of(connection, message_id, caller.tenant_ids)
+        return _message(connection, gateway, changed or row, language, whole=True)
+
+    out = await gateway.store.write(work)
     return JSONResponse(out.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 

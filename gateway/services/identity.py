@@ -191,21 +191,25 @@ class Waiting:
 
 
 def waiting(connection: Connection, vault: Vault, tenant_ids: list[str], *, limit: int) -> list[Waiting]:
-    """The identities that hold documents back, the longest waiting first."""
+    """The identities that hold documents or messages back, the longest waiting first."""
+    identity = func.coalesce(documents.c.identity_id, messages.c.identity_id)
+    oldest = func.min(func.coalesce(documents.c.received_at, messages.c.created_at))
     rows = connection.execute(
         select(
-            documents.c.identity_id,
-            func.count(func.distinct(documents.c.id)),
-            func.min(documents.c.received_at),
+            identity,
+            func.count(func.coalesce(documents.c.id, messages.c.id).distinct()),
+            oldest,
             func.max(deliveries.c.cause_fr),
             func.max(deliveries.c.cause_en),
             func.max(deliveries.c.fix_fr),
             func.max(deliveries.c.fix_en),
         )
-        .join(deliveries, deliveries.c.document_id == documents.c.id)
-        .where(documents.c.tenant_id.in_(tenant_ids), deliveries.c.state == str(Delivery.HELD))
-        .group_by(documents.c.identity_id)
-        .order_by(func.min(documents.c.received_at))
+        .select_from(deliveries)
+        .outerjoin(documents, documents.c.id == deliveries.c.document_id)
+        .outerjoin(messages, messages.c.id == deliveries.c.message_id)
+        .where(deliveries.c.tenant_id.in_(tenant_ids), deliveries.c.state == str(Delivery.HELD), identity.is_not(None))
+        .group_by(identity)
+        .order_by(oldest)
         .limit(limit)
     ).all()
     return [

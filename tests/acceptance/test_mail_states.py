@@ -135,7 +135,8 @@ def test_only_those_still_due_are_sent_to_again(running: Demonstration, vendor: 
     """One recipient put off, the other served: the second attempt is for the first one alone, under one Message-ID."""
     fault(running, "mss", fault="greylisting")
     receipt = post(vendor, documents.report(next(numbers)), deliverTo=mailed(FIVE[:2])).json()
-    done = until_states(vendor, receipt["id"], {"delivered", "read"}, seconds=30)
+    # The simulator takes the second mail for a copy of the first, which its reader answers once.
+    done = follow(vendor, receipt["id"], lambda b: sorted(states(b).values()) == ["delivered", "read"], seconds=30)
     assert done["state"] == "completed"
     sent = [
         mail

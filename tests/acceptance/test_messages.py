@@ -14,8 +14,12 @@ from gateway.demonstration import Client, Demonstration
 from tests.acceptance.conftest import body_of, post, simulator
 from tests.acceptance.mail import CITIZEN, PRO, follow_message, say
 from tests.support import documents
+from tests.unit.gateway.conftest import unqualified
 
 numbers = itertools.count(9600)
+
+#: A type that no other test here mails, so that notices still on their way are not counted with it.
+TELEMEDICINE = {"code": "75496-0", "display": "Demande d'acte de télémédecine", "system": documents.LOINC}
 
 
 def content(document: dict[str, Any]) -> dict[str, Any]:
@@ -96,11 +100,14 @@ def test_a_team_is_written_to_by_name(running: Demonstration, vendor: Client, au
     assert [t["name"] for t in vendor.request("GET", "/v1/teams").json()] == ["CPTS du Léon"]
 
     def count() -> Counter[str]:
-        rows = auditor.request("GET", "/v1/feeds/counts", params={"by": "outcome"}).json()["rows"]
-        return Counter({r["by"]["outcome"]: r["count"] for r in rows if r["service"] == "mss.message"})
+        rows = auditor.request("GET", "/v1/feeds/counts", params={"by": "outcome,type"}).json()["rows"]
+        mine = [r for r in rows if r["service"] == "mss.message" and r["by"]["type"] == TELEMEDICINE["code"]]
+        return Counter({r["by"]["outcome"]: r["count"] for r in mine})
 
     before = count()
-    first = kept(vendor)
+    document = documents.report(next(numbers))
+    document["type"] = document["acts"][0]["code"] = TELEMEDICINE
+    first = kept(vendor, document)
     said = say(vendor, documents=[{"id": first["id"]}], teams=["CPTS du Léon"], recipients=[again])
     done = follow_message(vendor, said["id"], "read")
     assert len(mail_of(running, done)["recipients"]) == 5
@@ -221,3 +228,30 @@ def test_pages_of_messages(vendor: Client) -> None:
         cursor = page.get("cursor")
     assert seen == sent[::-1]
     assert vendor.request("GET", "/v1/messages", params={"cursor": "?"}).status_code == 422
+
+
+def held_document(vendor: Client) -> dict[str, Any]:
+    """A document of a patient whose identity is not qualified, and whom INSi cannot settle."""
+    document = unqualified(next(numbers))
+    document["patient"]["identifiers"] = [{"root": "1.2.250.1.999.9.5", "extension": f"H{next(numbers)}"}]
+    document["patient"]["attributes"] = ["douteux"]
+    return kept(vendor, document)
+
+
+def test_a_message_waits_for_its_patients_identity(vendor: Client) -> None:
+    """Held, named in the work list, and let go as soon as the identity is what it must be; or withdrawn."""
+    first = held_document(vendor)
+    said = say(vendor, documents=[{"id": first["id"]}], recipients=[PRO])
+    assert said["deliveries"][0]["state"] == "held"
+    pending = vendor.request("GET", "/v1/identities/pending").json()
+    mine = [one for one in pending if "doubt" in one["missing"]][-1]
+    assert mine["documents"] == 1
+    for event in ("CLEAR_DOUTEUX", "PROOF_HIGH_CHECKED"):
+        asked = {"event": event} | ({"proof": "CN"} if event.startswith("PROOF") else {})
+        answer = vendor.request("POST", f"/v1/identities/{mine['id']}/events", json=asked)
+        assert answer.status_code == 200, answer.text
+    withdrawn = vendor.request("POST", f"/v1/messages/{said['id']}/withdraw")
+    assert withdrawn.status_code == 200, withdrawn.text
+    assert (withdrawn.json()["state"], withdrawn.json()["deliveries"][0]["state"]) == ("withdrawn", "withdrawn")
+    assert vendor.request("POST", f"/v1/messages/{said['id']}/withdraw").status_code == 409
+    assert vendor.request("POST", "/v1/messages/msg_x/withdraw").status_code == 404
