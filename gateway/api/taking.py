@@ -86,18 +86,29 @@ _AS_THEY_ARE: Final = ("cda", "fhir")
 
 
 async def read_sent(request: Request, gateway: Gateway) -> tuple[Sent, bytes]:
-    """The document of a request, and the bytes that tell one request's content from another's."""
+    """The document of a request, and a digest that tells its content from another's.
+
+    Of a large file nothing but the document itself is kept: each copy counts.
+    """
     limit = gateway.settings.max_body_bytes
     content_type = request.headers.get("content-type", "")
     body = await read_body(request, limit)
     if media_type(content_type) == "multipart/form-data":
         # The parser spools to memory here: the body was bounded before it began.
         metadata, file, file_type = await _parts(body, content_type)
+        del body
         if file is not None:
             _check_size(len(file), gateway, encoded=form_of(media_type(file_type)) not in _AS_THEY_ARE)
         sent = open_multipart(metadata, file, file_type, limit)
-        return sent, (metadata or b"") + b"\0" + (file or b"")
-    return open_body(body, content_type, limit), body
+        return sent, _digest(metadata or b"", b"\0", file or b"")
+    return open_body(body, content_type, limit), _digest(body)
+
+
+def _digest(*parts: bytes) -> bytes:
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(part)
+    return whole.digest()
 
 
 def _check_size(size: int, gateway: Gateway, *, encoded: bool) -> None:

@@ -129,7 +129,7 @@ def convert(body: bytes, form: Form, options: IntakeOptions) -> Intake:
     findings = [*warnings, *check_identity_of(document, options.environment)]
     refuse(findings)
 
-    from mappings import cda, fhir
+    from mappings import cda
 
     pdf = printed_form(document)
     try:
@@ -145,8 +145,8 @@ def convert(body: bytes, form: Form, options: IntakeOptions) -> Intake:
         data = canonical(parse(body, CDA_LIMITS))
     else:
         loss = loss + written.loss
-    bundle = fhir.write(document)
-    loss = loss + bundle.loss
+    bundle, lost = _as_bundle(document)
+    loss = loss + lost
     if loss.refuses and not options.allow_loss:
         findings += [
             CLINICAL_LOSS.finding(item.place, found=item.name or None)
@@ -156,17 +156,16 @@ def convert(body: bytes, form: Form, options: IntakeOptions) -> Intake:
     findings += _conformance(data, options.environment)
     refuse(findings)
 
-    import orjson
-
     main = document.acts[0]
-    model = document.model_dump_json(exclude_none=True).encode()
+    # Bytes at once: the text between would be one more copy of the file the document holds.
+    model = bytes(document.__pydantic_serializer__.to_json(document, exclude_none=True))
     return Intake(
         form=form,
         kind=document.kind,
         model=model,
         cda=data,
         cda_qualified=qualified,
-        fhir=orjson.dumps(bundle.bundle),
+        fhir=bundle,
         pdf=pdf,
         unique_id=document.id.root,
         brought_id=brought,
@@ -182,6 +181,16 @@ def convert(body: bytes, form: Form, options: IntakeOptions) -> Intake:
         warnings=tuple(f for f in findings if f.severity is not Severity.ERROR),
         facts=facts_of(document, model),
     )
+
+
+def _as_bundle(document: Any) -> tuple[bytes, LossReport]:
+    """The FHIR form as bytes; its plain values, file included, are let go at once."""
+    import orjson
+
+    from mappings import fhir
+
+    written = fhir.write(document)
+    return orjson.dumps(written.bundle), written.loss
 
 
 def refuse(findings: list[Finding]) -> None:
