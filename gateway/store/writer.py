@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -53,6 +54,7 @@ class Writer:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._connection: Connection | None = None
         self._order = itertools.count()
         self._queue: queue.PriorityQueue[tuple[int, int, _Job | None]] = queue.PriorityQueue()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -78,7 +80,20 @@ class Writer:
         while True:
             job = self._queue.get()[2]
             if job is None or self._batch(job):
-                return
+                break
+        self._disconnect()
+
+    def _connected(self) -> Connection:
+        """The writer's own connection, kept from batch to batch."""
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        return self._connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(Exception):
+                connection.close()
 
     def _batch(self, job: _Job | None) -> bool:
         """Run one job and those waiting behind it in one transaction; true when asked to stop."""
@@ -86,7 +101,8 @@ class Writer:
         taken: list[Future[Any]] = []
         stop = False
         try:
-            with self._engine.begin() as connection:
+            connection = self._connected()
+            with connection.begin():
                 while job is not None:
                     if job.future.set_running_or_notify_cancel():
                         taken.append(job.future)
@@ -99,6 +115,7 @@ class Writer:
                         break
                     stop = job is None
         except BaseException as exc:  # nothing was committed: nobody is told otherwise
+            self._disconnect()
             if not taken and job is not None and job.future.set_running_or_notify_cancel():
                 taken.append(job.future)  # the transaction could not even begin
             cause = exc.__cause__ if isinstance(exc, _Broken) and exc.__cause__ else exc
@@ -116,23 +133,20 @@ class Writer:
 
     @staticmethod
     def _one(connection: Connection, work: Callable[[Connection], Any]) -> tuple[Any, BaseException | None]:
-        savepoint = connection.begin_nested()
+        # A savepoint by hand: SQLAlchemy's own costs more than the statements of many a job.
+        raw: Any = connection.connection.dbapi_connection
         try:
+            raw.execute("SAVEPOINT job")
             result = work(connection)
-            savepoint.commit()
-        except (OperationalError, InterfaceError) as exc:
+            raw.execute("RELEASE job")
+        except (OperationalError, InterfaceError, sqlite3.OperationalError) as exc:
             # After such an error SQLite may have ended the transaction by itself; what follows would then be
             # committed statement by statement. The whole batch is given up instead.
             raise _Broken from exc
         except Exception as exc:  # handed to the caller who waits on the future
-            with contextlib.suppress(Exception):
-                savepoint.rollback()
-            if not _in_transaction(connection):
+            if not raw.in_transaction:
                 raise _Broken from exc
+            raw.execute("ROLLBACK TO job")
+            raw.execute("RELEASE job")
             return None, exc
         return result, None
-
-
-def _in_transaction(connection: Connection) -> bool:
-    raw: Any = connection.connection.dbapi_connection
-    return bool(raw.in_transaction)
