@@ -51,10 +51,13 @@ def check(
     if root.tag != HL7 + "ClinicalDocument":
         report.add(rules_types.NOT_CDA, root, expected="{urn:hl7-org:v3}ClinicalDocument")
         return report.verdict()
+    # lxml makes a Python object for an element each time it is asked for, unless one still lives: they live here.
+    held = list(root.iter())
     seen = walk(root, report)
     header.check_header(root, report)
     document.check_document(root, report, environment=environment)
     document.check_intervals(seen.all("low"), report)
     body.check_body(root, seen, report)
     files.check_files(root, seen.all("observationMedia"), report)
+    del held
     return report.verdict()

@@ -53,13 +53,18 @@ def _text(element: _Element) -> str:
     return "".join(parts).strip()
 
 
+_NULL_BELOW: Final = etree.XPath("descendant::*[@nullFlavor]")
+
+
 def any_(element: _Element, report: Report) -> None:
     """A null value has nothing else in it (Data Types R1, ANY.nullFlavor)."""
-    if "nullFlavor" in element.attrib:
+    if element.get("nullFlavor") is not None:
         _null(element, report)
-    for each in element.iterdescendants(f"{HL7}*"):
-        if "nullFlavor" in each.attrib:
-            _null(each, report)
+    if len(element):
+        found = _NULL_BELOW(element)
+        for each in found if isinstance(found, list) else ():
+            if isinstance(each, _Element):
+                _null(each, report)
 
 
 def _null(element: _Element, report: Report) -> None:
@@ -89,7 +94,7 @@ def ii(element: _Element, report: Report) -> None:
     """An instance identifier."""
     any_(element, report)
     root, extension = element.get("root"), element.get("extension")
-    null = "nullFlavor" in element.attrib
+    null = element.get("nullFlavor") is not None
     if root is None:
         if not null:
             report.add(rules.II_ROOT, element, expected="root")
@@ -161,8 +166,9 @@ def cs(element: _Element, report: Report) -> None:
     coded = element.get("code") is not None
     if coded == (element.get("nullFlavor") is not None):
         report.add(rules.CS_CODE, element, expected="code")
+    get = element.get
     more = [
-        name for name in ("codeSystem", "codeSystemName", "codeSystemVersion", "displayName") if name in element.attrib
+        name for name in ("codeSystem", "codeSystemName", "codeSystemVersion", "displayName") if get(name) is not None
     ]
     if more or len(element):
         report.add(rules.CS_MORE, element, more[0] if more else None)

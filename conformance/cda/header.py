@@ -204,14 +204,13 @@ def _miscounted(element: _Element, name: str, node: Node, report: Report) -> Non
 
 
 def _one(element: _Element, node: Node, report: Report) -> None:
-    null = "nullFlavor" in element.attrib
-    if null and not node.null:
+    if not node.null and element.get("nullFlavor") is not None:
         report.add(rules.NULL_FORBIDDEN, element, "nullFlavor")
     if node.check is not None:
         node.check(element, report)
     if node.need and (node.where is None or element.get("root") == node.where):
         for name in node.need:
-            if name not in element.attrib:
+            if element.get(name) is None:
                 report.add(rules.NEEDED, element, expected=name)
     for name, values in node.fixed:
         value = element.get(name)
@@ -227,7 +226,7 @@ def _one(element: _Element, node: Node, report: Report) -> None:
         value = element.get(name)
         if value is not None and value not in value_set(oid).bare:
             report.add(rules.NOT_IN_SET, element, name, found=shown(element, name), expected=value_set(oid).title)
-    if node.set is not None and "code" in element.attrib:
+    if node.set is not None and element.get("code") is not None:
         in_set(element, node.set, report, personal=node.personal, advice=node.advice)
     if node.text_set is not None and (element.text or "").strip() not in value_set(node.text_set).bare:
         report.add(rules.NOT_IN_SET, element, expected=value_set(node.text_set).title)

@@ -40,6 +40,7 @@ class Attribute:
     form: Form
     required: bool = False
     fixed: str | None = None
+    link: str = ""  #: ID, IDREF or IDREFS
 
 
 @dataclass(slots=True)
@@ -53,7 +54,8 @@ class Model:
     attributes: dict[str, Attribute]
     required: tuple[str, ...]
     content: Any  #: the particle of the table, None for no children
-    known: dict[tuple[str, ...], tuple[Model | None, ...]] = field(default_factory=dict)
+    known: dict[tuple[Any, ...], tuple[Model | None, ...]] = field(default_factory=dict)  #: sequences found right
+    may_be_empty: bool = True  #: no child is required
     _automaton: tuple[list[Follow], set[int]] | None = None
 
     @property
@@ -108,6 +110,7 @@ def type_model(name: str) -> Model | None:
             form=form_check(each["form"], _table()["forms"]),
             required=each.get("required", False),
             fixed=each.get("fixed"),
+            link=each["form"][3:] if each["form"] in ("xs:ID", "xs:IDREF", "xs:IDREFS") else "",
         )
         for key, each in row.get("attributes", {}).items()
     }
@@ -119,7 +122,18 @@ def type_model(name: str) -> Model | None:
         attributes=attributes,
         required=tuple(key for key, each in attributes.items() if each.required),
         content=row.get("content"),
+        may_be_empty=_nullable(row.get("content")),
     )
+
+
+def _nullable(item: Any) -> bool:
+    """True when a particle may stand for nothing."""
+    if item is None or item[1] == 0:
+        return True
+    if item[0] in ("el", "any"):
+        return False
+    empty = [_nullable(each) for each in item[3]]
+    return all(empty) if item[0] == "seq" else any(empty)
 
 
 # --- From a content model to an automaton (Glushkov) ----------------------------------------------------------------

@@ -7,7 +7,7 @@ claim a template, the identifiers, the links and the files. No other part of the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from lxml import etree
 
@@ -20,7 +20,7 @@ __all__ = ["Seen", "walk"]
 
 _Element = etree._Element
 _XSI_TYPE: Final = XSI + "type"
-_XSI_OTHER: Final = frozenset({XSI + "schemaLocation", XSI + "noNamespaceSchemaLocation"})
+_XSI_KNOWN: Final = frozenset({_XSI_TYPE, XSI + "schemaLocation", XSI + "noNamespaceSchemaLocation"})
 _TEMPLATE: Final = HL7 + "templateId"
 _TYPE_SPACES: Final[dict[str | None, str]] = {"urn:hl7-org:v3": "", "urn:ihe:pharm:medication": "pharm:"}
 #: Elements that the rules after the walk look at, wherever they are.
@@ -64,67 +64,84 @@ class _Walk:
     report: Report
     seen: Seen
 
-    def element(self, element: _Element, model: Model) -> None:
-        """Check an element of a type, then its children."""
-        if element.attrib:
-            model = self.attributes(element, model)
+    def element(self, top: _Element, kind: Model) -> None:
+        """Check an element of a type and all below it, in document order."""
+        templates, wanted_tags = self.seen.templates, self.seen.wanted
+        stack: list[tuple[_Element, Model]] = [(top, kind)]
+        while stack:
+            element, model = stack.pop()
+            items = element.items()
+            if items:
+                model = self.attributes(element, model, items)
+            if model.required:
+                self.required(element, model)
+            if model.abstract and element.get(_XSI_TYPE) is None:
+                self.report.add(rules.NO_TYPE, element, expected="xsi:type")
+            text = element.text
+            if text is not None and not model.mixed and not text.isspace():
+                self.report.add(rules.TEXT_HERE, element)
+            children = element[:]
+            if not children:
+                if not model.may_be_empty:
+                    self.missing(element, model, 0)
+                continue
+            tags = tuple([child.tag for child in children])
+            kinds = model.known.get(tags)
+            if kinds is None:
+                kinds = self.sequence(element, model, children, tags)
+            if not model.mixed:
+                for child in children:
+                    tail = child.tail
+                    if tail is not None and not tail.isspace():
+                        self.report.add(rules.TEXT_HERE, element)
+            below = []
+            for child, tag, child_kind in zip(children, tags, kinds, strict=True):
+                if child_kind is None:
+                    continue
+                if tag == _TEMPLATE:
+                    root = child.get("root")
+                    if root is not None:
+                        templates.setdefault(root, []).append(element)
+                elif tag in wanted_tags:
+                    wanted_tags[tag].append(child)
+                below.append((child, child_kind))
+            below.reverse()
+            stack += below
+
+    def required(self, element: _Element, model: Model) -> None:
         for name in model.required:
             if element.get(name) is None:
                 self.report.add(rules.MISSING_ATTRIBUTE, element, expected=short_name(name))
-        if model.abstract and element.get(_XSI_TYPE) is None:
-            self.report.add(rules.NO_TYPE, element, expected="xsi:type")
-        wanted = self.seen.wanted.get(str(element.tag))
-        if wanted is not None:
-            wanted.append(element)
-        if element.text is not None and not model.mixed and not element.text.isspace():
-            self.report.add(rules.TEXT_HERE, element)
-        if len(element) == 0:
-            if 0 not in model.automaton[1]:
-                self.missing(element, model, 0)
-            return
-        children: list[_Element] = []
-        for child in element:
-            if isinstance(child.tag, str):
-                children.append(child)
-            tail = child.tail
-            if tail is not None and not model.mixed and not tail.isspace():
-                self.report.add(rules.TEXT_HERE, element)
-        tags = tuple([str(child.tag) for child in children])
-        kinds = model.known.get(tags)
-        if kinds is None:
-            kinds = self.sequence(element, model, children, tags)
-        for child, kind in zip(children, kinds, strict=True):
-            if kind is not None:
-                if child.tag == _TEMPLATE:
-                    root = child.get("root")
-                    if root is not None:
-                        self.seen.templates.setdefault(root, []).append(element)
-                self.element(child, kind)
 
-    def attributes(self, element: _Element, model: Model) -> Model:
+    def attributes(self, element: _Element, model: Model, items: list[tuple[str, str]]) -> Model:
         """Check the attributes; gives the type to go on with, which ``xsi:type`` may have made narrower."""
         named = element.get(_XSI_TYPE)
         if named is not None:
             model = self.narrower(element, named, model)
         allowed = model.attributes
-        for name, value in element.items():
+        for name, value in items:
             known = allowed.get(name)
             if known is None:
-                if name == _XSI_TYPE or name in _XSI_OTHER:
-                    continue
-                self.report.add(rules.UNKNOWN_ATTRIBUTE, element, name, found=short_name(name))
-            elif not known.form(value):
+                if name not in _XSI_KNOWN:
+                    self.report.add(rules.UNKNOWN_ATTRIBUTE, element, name, found=short_name(name))
+            elif not known.form.fits(value):
                 self.report.add(
                     rules.BAD_VALUE, element, name, found=shown(element, name), expected=known.form.expected
                 )
-            elif known.fixed is not None and value != known.fixed:
-                self.report.add(rules.BAD_VALUE, element, name, found=shown(element, name), expected=known.fixed)
-            elif known.form.name == "xs:ID":
-                if self.seen.ids.setdefault(value.strip(), element) is not element:
-                    self.report.add(rules.SAME_ID, element, name)
-            elif known.form.name.endswith(("IDREF", "IDREFS")):
-                self.seen.links.append((element, name, value))
+            elif known.fixed is not None:
+                if value != known.fixed:
+                    self.report.add(rules.BAD_VALUE, element, name, found=shown(element, name), expected=known.fixed)
+            elif known.link:
+                self.linked(element, name, value, known.link)
         return model
+
+    def linked(self, element: _Element, name: str, value: str, link: str) -> None:
+        """Note an ID, or a pointer to some."""
+        if link == "ID":
+            if self.seen.ids.setdefault(value.strip(), element) is not element:
+                self.report.add(rules.SAME_ID, element, name)
+        else:
+            self.seen.links.append((element, name, value))
 
     def narrower(self, element: _Element, named: str, model: Model) -> Model:
         """The type that ``xsi:type`` names, when it may stand here."""
@@ -139,13 +156,16 @@ class _Walk:
         return found
 
     def sequence(
-        self, element: _Element, model: Model, children: list[_Element], tags: tuple[str, ...]
+        self, element: _Element, model: Model, children: list[_Element], tags: tuple[Any, ...]
     ) -> tuple[Model | None, ...]:
         """Check the children against the content model; gives the type of each, None for one that is unknown."""
         steps, ends = model.automaton
         at, right = 0, True
         kinds: list[Model | None] = []
         for child, tag in zip(children, tags, strict=True):
+            if not isinstance(tag, str):  # a comment or a processing instruction
+                kinds.append(None)
+                continue
             move = steps[at].get(tag)
             if move is None and not tag.startswith(HL7) and (wild := steps[at].get("*")) is not None:
                 at = wild[0]
@@ -166,23 +186,18 @@ class _Walk:
             model.known[tags] = out
         return out
 
-    def misplaced(self, child: _Element, tag: str, model: Model, at: int, tags: tuple[str, ...]) -> Model | None:
+    def misplaced(self, child: _Element, tag: str, model: Model, at: int, tags: tuple[Any, ...]) -> Model | None:
         steps, _ = model.automaton
         names = model.names()
         expected = ", ".join(short_name(name) for name in list(steps[at])[:8] if name != "*") or None
         if tag not in names:
             self.report.add(rules.UNKNOWN_ELEMENT, child, found=short_name(tag)[:40], expected=expected)
             return None
-        again = any(tag == name for name in tags[: tags.index(tag) + 1]) and tags.count(tag) > 1
-        rule = rules.TOO_MANY if again and tags.index(tag) < _index(child) else rules.ORDER
+        before = next(child.itersiblings(tag, preceding=True), None) is not None
+        rule = rules.TOO_MANY if before else rules.ORDER
         self.report.add(rule, child, found=short_name(tag), expected=expected)
         return type_model(names[tag])
 
     def missing(self, element: _Element, model: Model, at: int) -> None:
         expected = ", ".join(short_name(name) for name in list(model.automaton[0][at])[:8])
         self.report.add(rules.INCOMPLETE, element, expected=expected)
-
-
-def _index(child: _Element) -> int:
-    """The position of a child among the elements of its parent."""
-    return sum(1 for each in child.itersiblings(preceding=True) if isinstance(each.tag, str))
