@@ -398,7 +398,7 @@ def test_the_published_examples_keep_their_meaning(vendor: Client) -> None:
     marks = {"ald": False, "workAccident": False, "prevention": False, "notReimbursable": False, "offLabel": False}
     files = sorted((outside.samples() / "fhir-eprescription").glob("Bundle-HAS-*.json"))
     assert len(files) > 40
-    for rank, path in enumerate(files[::4]):
+    for rank, path in enumerate(files):
         lines: list[dict[str, Any]] = [
             {
                 "kind": "medication",
