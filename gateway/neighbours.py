@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gateway import __version__
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from gateway.services.white_list import WhiteListKeeper
 
 __all__ = ["DmpLine", "MssLine", "Neighbours", "NotConfigured"]
+
+
+log = structlog.get_logger("passerelle.mss")
 
 
 class NotConfigured(Exception):
@@ -53,6 +57,11 @@ class MssLine:
     mailbox: str
     label: str
     white_list: Container[str]
+
+
+def _trace(*, mailbox: str, message_id: str, action: str, answer: str) -> None:
+    """Keep a trace of what was asked of the operator and what it answered, failures included (ECO.4.1.1)."""
+    log.info("mss.trace", mailbox=mailbox, message=message_id, action=action, answer=answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +277,9 @@ class Neighbours:
             max_connections=mss.concurrency,
         )
         return MssLine(
-            client=MssClient(account, token=self._sessions.source(mailbox) if mss.auth == "xoauth2" else None),
+            client=MssClient(
+                account, token=self._sessions.source(mailbox) if mss.auth == "xoauth2" else None, recorder=_trace
+            ),
             mailbox=mailbox,
             label=str(tenant.references.get("mailboxLabel") or tenant.name),
             white_list=self.white_list,

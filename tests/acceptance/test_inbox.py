@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,17 +13,22 @@ import orjson
 import pytest
 
 from adapters.mss.sandbox import MssSandbox
+from adapters.mss.unpack import XDM_LIMITS
 from gateway.demonstration import Client, Demonstration
 from gateway.journey.clock import utc_now
 from security.pki import make_sandbox_pki
 from security.webhooks import verify
-from tests.acceptance.conftest import follow, post
+from security.zip import read_archive, write_archive
+from tests.acceptance.conftest import fault, follow, post
 from tests.acceptance.mail import CABINET, PHARMACY, received, say, until, whole
 from tests.acceptance.test_following import Listener
 from tests.support import documents
 from tests.support.mss import cda, draft, package
 
 numbers = itertools.count(9800)
+
+#: A number nobody here has, with its key.
+STRANGER = f"2790351215190{97 - 2790351215190 % 97:02d}"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -140,7 +146,7 @@ def test_a_code_outside_the_table_is_refused(pharmacy: Client, vendor: Client) -
         ({"firstGivenName": "DENIS", "givenNames": "DENIS"}, "doubtful"),
         ({"birthDate": "1979-03-29"}, "doubtful"),
         ({"birthName": "PAT-DIX"}, "doubtful"),
-        ({"ins": {"value": "260058815400233", "authority": "1.2.250.1.213.1.4.10"}}, "unknown"),
+        ({"ins": {"value": STRANGER, "authority": "1.2.250.1.213.1.4.10"}}, "unknown"),
     ],
 )
 def test_never_filed_on_a_doubtful_match(
@@ -184,6 +190,73 @@ def test_a_hostile_archive_is_refused_whole(pharmacy: Client, operator: httpx.Cl
     until(lambda: whole(pharmacy, found["id"])["answer"]["state"], lambda state: state == "sent")
     refused = pharmacy.request("POST", f"/v1/inbox/{found['id']}/acknowledge")
     assert refused.status_code == 409
+
+
+def nested() -> bytes:
+    """A mail of a thousand parts, each inside the other."""
+    data = mail_to_pharmacy()
+    head = data.partition(b"Content-Type: multipart/mixed")[0]
+    parts = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(1000))
+    return head + parts + b"\r\nend\r\n"
+
+
+def wrong_hash() -> bytes:
+    """A document that is not the one METADATA.XML announces."""
+    made = package(cda("78"))
+    entries = read_archive(made.data, XDM_LIMITS)
+    name = "IHE_XDM/SUBSET01/METADATA.XML"
+    sha1 = hashlib.sha1(entries["IHE_XDM/SUBSET01/DOC00001.XML"], usedforsecurity=False).hexdigest().encode()
+    entries = dict(entries) | {name: entries[name].replace(sha1, b"0" * 40)}
+    return mail_to_pharmacy(archive=write_archive(entries.items(), utc_now()))
+
+
+def other_patient() -> bytes:
+    """METADATA.XML about one person, the document about another."""
+    made = package(cda("79"))
+    entries = read_archive(made.data, XDM_LIMITS)
+    name = "IHE_XDM/SUBSET01/METADATA.XML"
+    changed = entries[name].replace(b"279035121518989", b"260058815400233")
+    return mail_to_pharmacy(archive=write_archive((dict(entries) | {name: changed}).items(), utc_now()))
+
+
+def injected() -> bytes:
+    """A subject whose decoded value would begin another header."""
+    before, _, rest = mail_to_pharmacy().partition(b"\r\nSubject: ")
+    after = rest[rest.index(b"\r\nX-MSS-CODECDA") :]
+    return before + b"\r\nSubject: =?utf-8?q?XDM/1.0/DDM+x=0D=0ABcc:_a=40b.fr?=" + after
+
+
+@pytest.mark.parametrize(
+    ("make", "reason", "code"),
+    [
+        (nested, "MSS-MIME-002", "906"),
+        (wrong_hash, "MSS-XDM-005", "906"),
+        (other_patient, "MSS-XDM-009", "904"),
+        (injected, "MSS-MIME-004", "906"),
+    ],
+)
+def test_what_is_wrong_is_refused_whole(
+    pharmacy: Client, operator: httpx.Client, make: Any, reason: str, code: str
+) -> None:
+    """Each fault has its name, nothing of the mail is kept, and its sender is told the code that fits."""
+    put(operator, make())
+    found = received(pharmacy, lambda one: reason in [fault["code"] for fault in one["reasons"]])
+    assert (found["state"], found["answer"]["code"], found["documentCount"]) == ("refused", code, 0)
+    told = until(lambda: whole(pharmacy, found["id"])["answer"]["state"], lambda state: state != "due")
+    assert told == "sent"
+
+
+def test_a_notice_is_sent_again_when_the_operator_cannot_take_it(
+    running: Demonstration, vendor: Client, pharmacy: Client
+) -> None:
+    """Put off, then taken: the sender is told all the same, and once."""
+    receipt, unique_id = send_report(vendor)
+    mail = arrived(pharmacy, unique_id)
+    recipient_of(vendor, receipt, "delivered")
+    fault(running, "mss", fault="4xx", transaction="MAIL", parameters={"code": 451, "text": "4.3.0 later"})
+    pharmacy.request("POST", f"/v1/inbox/{mail['id']}/acknowledge").raise_for_status()
+    recipient_of(vendor, receipt, "read")
+    assert until(lambda: whole(pharmacy, mail["id"])["answer"]["state"], lambda state: state == "sent")
 
 
 _hostile = itertools.count(1)

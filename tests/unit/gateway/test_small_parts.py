@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from gateway import cli
 from gateway.api.access import language_of
-from gateway.api.documents import _open_cursor
+from gateway.api.cursors import open_cursor
 from gateway.ids import new_id, new_oid
 from gateway.journey.retry import RetryPolicy
 from gateway.problems import Invalid
@@ -73,7 +73,7 @@ def test_the_language_of_a_caller(header: str | None, language: str) -> None:
 def test_a_bad_cursor_is_said(cursor: str) -> None:
     """Never a failure of ours."""
     with pytest.raises(Invalid):
-        _open_cursor(cursor)
+        open_cursor(cursor)
 
 
 def test_settings_refuse_what_production_must_not_have() -> None:
