@@ -27,7 +27,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "clients": ("gateway.commands.clients", "Programs allowed to call, their keys and grants."),
     "identity": ("gateway.commands.identity", "Search, verify and evaluate identities (INS)."),
     "mail": ("gateway.commands.mail", "Read or build MSSanté mails by hand."),
-    "patient": ("gateway.commands.patient", "Rights of persons: export or erase what is held about a patient."),
     "posology": ("gateway.commands.posology", "Write the French sentence of structured posologies."),
     "load": ("gateway.commands.load", "Send documents at a steady rate and say what came of them."),
     "feeds": ("gateway.commands.feeds", "Count what was fed, verify the ledger, evaluate incentive rules."),
