@@ -37,11 +37,20 @@ class Row:
     milliseconds: str = ""
     id: str = ""
     note: str = ""
+    held: str = ""  #: that it was held first, and why
     client: Any = field(default=None, repr=False)
 
     def cells(self) -> list[str]:
         """What the table shows."""
-        return [self.name, self.state, self.unique_id[:34], self.recipients, self.loss, self.milliseconds, self.note]
+        return [
+            self.name,
+            self.state,
+            self.unique_id[:34],
+            self.recipients,
+            self.loss,
+            self.milliseconds,
+            self.note or self.held,
+        ]
 
 
 HEADERS = ["document", "état", "uniqueId au DMP", "courriels", "repris/texte/perdus", "ms", "remarque"]
@@ -241,7 +250,9 @@ def _release(rows: list[Row], vendor: Client, show: Callable[..., None]) -> None
                 f"/v1/identities/{identity['id']}/events",
                 json={"event": "PROOF_HIGH_CHECKED", "proof": "CN"},
             ).raise_for_status()
-        if not held:
+        if held:
+            row.held = "retenu tant que l'identité n'était pas qualifiée, puis libéré"
+        else:
             row.expect = "held first"
 
 
