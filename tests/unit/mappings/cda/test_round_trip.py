@@ -71,7 +71,7 @@ def test_generated_documents_fill_the_whole_model(strategy: Any) -> None:
     total = 0
 
     @seed(1)
-    @settings(max_examples=150, database=None, phases=[Phase.generate])
+    @settings(max_examples=400, database=None, phases=[Phase.generate])
     @given(strategy())
     def count(document: Any) -> None:
         nonlocal total
