@@ -60,7 +60,10 @@ HEADERS = ["document", "état", "uniqueId au DMP", "courriels", "repris/texte/pe
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running until interrupted.")] = False,
     access_file: Annotated[Path | None, typer.Option(help="Write addresses and ready clients here (JSON).")] = None,
-    examples: Annotated[Path, typer.Option(help="Folder of documents to feed.")] = EXAMPLES,
+    examples: Annotated[
+        # As the project names it: where it is installed is the machine's business, and the help is a published page.
+        Path, typer.Option(help="Folder of documents to feed.", show_default="docs/examples")
+    ] = EXAMPLES,
     port: Annotated[int | None, typer.Option(help="Port of the gateway; a free one by default.")] = None,
     folder: Annotated[Path | None, typer.Option("--dir", help="Where to work; a temporary folder by default.")] = None,
 ) -> None:

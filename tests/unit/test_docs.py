@@ -14,17 +14,24 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 
 
-def test_reference_pages_say_what_the_code_says() -> None:
-    """Settings, commands, HTTP interface and document format are written from the code: none is out of date."""
+@pytest.mark.parametrize("script", ["make_docs.py", "make_rules_doc.py"])
+def test_reference_pages_say_what_the_code_says(script: str) -> None:
+    """Settings, commands, HTTP interface, document format and rules are written from the code: none is out of date."""
     run = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "make_docs.py"), "--check"],
+        [sys.executable, str(ROOT / "scripts" / script), "--check"],
         capture_output=True,
         text=True,
         cwd=ROOT,
         timeout=300,
         check=False,
     )
-    assert run.returncode == 0, f"run scripts/make_docs.py\n{run.stdout}{run.stderr}"
+    assert run.returncode == 0, f"run scripts/{script}\n{run.stdout}{run.stderr}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_pages_name_no_folder_of_the_machine_that_wrote_them(page: Path) -> None:
+    """A page written from the code is the same wherever it is written."""
+    assert str(ROOT) not in page.read_text("utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
