@@ -1,4 +1,4 @@
-"""What every simulated service on two addresses does: start, stop, and say where it is."""
+"""What every simulated service does: start, stop, and say where it is."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ __all__ = ["Simulator"]
 
 
 class Simulator(ABC):
-    """A service and its control interface; ``start`` takes its ports (0 for free ones), ``stop`` gives them back."""
+    """A service and its control interface; ``start`` takes its ports (0 for free ones), ``stop`` gives them back.
 
-    def __init__(self, *, port: int, api_port: int, host: str) -> None:
+    ``ports`` are those wished for, in the order of the listeners: the service's, then the control interface's.
+    """
+
+    def __init__(self, *ports: int, host: str) -> None:
         self._host = host
-        self._wanted = (port, api_port)
+        self._wanted = ports
         self._server: Server | None = None
 
     @abstractmethod
     def _listeners(self) -> list[Listener]:
-        """The service, then the control interface."""
+        """The service on one address or more, then the control interface."""
 
     def start(self) -> Self:
-        """Serve in a thread; returns once both addresses answer."""
+        """Serve in a thread; returns once every address answers."""
         self._server = serve_all(self._listeners())
         return self
 
@@ -47,4 +50,4 @@ class Simulator(ABC):
     @property
     def api_url(self) -> str:
         """Where one looks inside."""
-        return f"http://{self._host}:{self._ports()[1]}"
+        return f"http://{self._host}:{self._ports()[-1]}"

@@ -126,7 +126,7 @@ class DirectorySandbox(Simulator):
     ) -> None:
         self.journal = Journal()
         self.faults = Faults(_FAULTS)
-        super().__init__(port=port, api_port=api_port, host=host)
+        super().__init__(port, api_port, host=host)
         self._limit = calls_per_second
         self._recent: deque[float] = deque()
 

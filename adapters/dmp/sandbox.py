@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import orjson
 from cryptography import x509
@@ -24,7 +23,8 @@ from adapters.dmp.simulator.fhir_face import FhirFace
 from adapters.dmp.simulator.service import FAULTS, Service
 from adapters.dmp.simulator.state import Patient, State, entry_json
 from adapters.dmp.simulator.submit import SubmitPolicy
-from adapters.sandbox_base import Faults, Journal, Listener, Server, admin_app, serve_all
+from adapters.sandbox_base import Faults, Journal, Listener, admin_app
+from adapters.simulator import Simulator
 from security.pki import SandboxPki
 from security.tls import server_ssl_context
 from security.vihf_verify import TrustPolicy
@@ -38,7 +38,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class DmpSandbox:
+class DmpSandbox(Simulator):
     """A DMP of one's own, with state; start and stop it, or use it as a context manager."""
 
     def __init__(
@@ -61,10 +61,8 @@ class DmpSandbox:
         """Port 0 takes a free one. ``allow_sha1`` is for the set signature and the assertion (the kit's vintage)."""
         roots = tuple(x509.load_pem_x509_certificates(pki.trust.read_bytes()))
         trust = TrustPolicy(roots=roots, allow_sha1=allow_sha1, max_age=max_age)
+        super().__init__(port, api_port, host=host)
         self._pki = pki
-        self._host = host
-        self._wanted = (port, api_port)
-        self._server: Server | None = None
         self.state = State()
         self.journal = Journal()
         self.faults = Faults(FAULTS)
@@ -96,58 +94,27 @@ class DmpSandbox:
             base=_BASE + "/fhir",
         )
 
-    # --- life --------------------------------------------------------------------------------------------------------
-
-    def start(self) -> Self:
-        """Serve in a thread; returns once both addresses answer."""
+    def _listeners(self) -> list[Listener]:
         port, api_port = self._wanted
-        self._server = serve_all(
-            [
-                Listener(
-                    app=self._soap(),
-                    ssl_context=server_ssl_context(self._pki.server, self._pki.trust, crl=self._pki.crl),
-                    host=self._host,
-                    port=port,
-                ),
-                Listener(app=self._admin(), host=self._host, port=api_port),
-            ]
-        )
-        return self
-
-    def stop(self) -> None:
-        """Stop serving; a second call does nothing."""
-        if self._server is not None:
-            self._server.stop()
-            self._server = None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    @property
-    def _ports(self) -> tuple[int, ...]:
-        if self._server is None:
-            raise RuntimeError("the simulator is not started")
-        return self._server.ports
+        return [
+            Listener(
+                app=self._soap(),
+                ssl_context=server_ssl_context(self._pki.server, self._pki.trust, crl=self._pki.crl),
+                host=self._host,
+                port=port,
+            ),
+            Listener(app=self._admin(), host=self._host, port=api_port),
+        ]
 
     @property
     def base_url(self) -> str:
         """Where the services are; ``/registry``, ``/repository``, ``/patients`` and ``/habilitations`` below it."""
-        return f"https://{self._host}:{self._ports[0]}{_BASE}"
+        return f"https://{self._host}:{self._ports()[0]}{_BASE}"
 
     @property
     def fhir_url(self) -> str:
         """Where the same record is served by PDSm."""
         return f"{self.base_url}/fhir"
-
-    @property
-    def api_url(self) -> str:
-        """Where one looks inside."""
-        return f"http://{self._host}:{self._ports[1]}"
 
     # --- applications ------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import orjson
 from lxml import etree
@@ -42,12 +42,11 @@ from adapters.sandbox_base import (
     Faults,
     Journal,
     Listener,
-    Server,
     abort_connection,
     admin_app,
     client_certificate,
-    serve_all,
 )
+from adapters.simulator import Simulator
 from conformance.identifiers import INS_NIR, INS_NIR_TEST, IdentifierError, Matricule
 from security import json
 from security.errors import UnsafeInput
@@ -78,7 +77,7 @@ FAULTS: Final = {
 _ALTERING: Final = ("wrong_key", "oid_10", "lower_case", "no_key")
 
 
-class InsiSandbox:
+class InsiSandbox(Simulator):
     """The simulator as a library: ``start`` it, point a client at :attr:`url`, ``stop`` it. Ports 0 take free ones."""
 
     def __init__(
@@ -95,13 +94,12 @@ class InsiSandbox:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         polls_before_lot: int = 0,
     ) -> None:
-        self.host = host
+        super().__init__(port, assertion_port, api_port, host=host)
         self.journal = Journal()
         self.faults = Faults(FAULTS)
         self.people = Population(people if people is not None else [*PUBLISHED, *generate(generated)])
         self.first_name_only = False
         self._pki = pki
-        self._ports = (port, assertion_port, api_port)
         self._idams = frozenset(idams)
         self._clock = clock
         self._verification = Draft1()
@@ -110,65 +108,39 @@ class InsiSandbox:
         self._polls = polls_before_lot
         # Captured answers bind the envelope to one prefix or another: clients must take any.
         self._style = random.Random(1)  # noqa: S311 - a choice of prefix
-        self._server: Server | None = None
 
-    def start(self) -> Self:
-        """Serve; returns once the three addresses answer."""
-        ports = self._ports
+    def _listeners(self) -> list[Listener]:
+        port, assertion_port, api_port = self._wanted
         policy = AssertionPolicy(roots=_roots(self._pki.trust))
-        with_certificate = Starlette(routes=[self._route(None)])
-        with_assertion = Starlette(routes=[self._route(policy)])
-        admin = admin_app("Simulateur INSi", self.journal, self.faults, self._admin_routes())
-        self._server = serve_all(
-            [
-                Listener(
-                    app=with_certificate,
-                    ssl_context=server_ssl_context(self._pki.server, self._pki.trust),
-                    host=self.host,
-                    port=ports[0],
-                ),
-                Listener(
-                    app=with_assertion,
-                    ssl_context=server_ssl_context(self._pki.server, None),
-                    host=self.host,
-                    port=ports[1],
-                ),
-                Listener(app=admin, host=self.host, port=ports[2]),
-            ]
-        )
-        return self
-
-    def stop(self) -> None:
-        """Stop serving; a second call does nothing."""
-        if self._server is not None:
-            self._server.stop()
-            self._server = None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+        return [
+            Listener(
+                app=Starlette(routes=[self._route(None)]),
+                ssl_context=server_ssl_context(self._pki.server, self._pki.trust),
+                host=self._host,
+                port=port,
+            ),
+            Listener(
+                app=Starlette(routes=[self._route(policy)]),
+                ssl_context=server_ssl_context(self._pki.server, None),
+                host=self._host,
+                port=assertion_port,
+            ),
+            Listener(
+                app=admin_app("Simulateur INSi", self.journal, self.faults, self._admin_routes()),
+                host=self._host,
+                port=api_port,
+            ),
+        ]
 
     @property
     def url(self) -> str:
         """Where a structure calls, with mutual TLS."""
-        return f"https://{self.host}:{self._bound()[0]}/lps"
+        return f"https://{self._host}:{self._ports()[0]}/lps"
 
     @property
     def assertion_url(self) -> str:
         """Where a professional calls, with a signed assertion."""
-        return f"https://{self.host}:{self._bound()[1]}/lps"
-
-    @property
-    def api_url(self) -> str:
-        """The simulator's own interface."""
-        return f"http://{self.host}:{self._bound()[2]}"
-
-    def _bound(self) -> tuple[int, ...]:
-        if self._server is None:
-            raise RuntimeError("the simulator is not started")
-        return self._server.ports
+        return f"https://{self._host}:{self._ports()[1]}/lps"
 
     def _route(self, policy: AssertionPolicy | None) -> Route:
         async def lps(request: Request) -> Response:

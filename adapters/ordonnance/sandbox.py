@@ -83,7 +83,7 @@ class OrdonnanceSandbox(Simulator):
     def __init__(self, *, port: int = 0, api_port: int = 0, host: str = "127.0.0.1", prefix: str = "EPU") -> None:
         self.journal = Journal()
         self.faults = Faults(_FAULTS)
-        super().__init__(port=port, api_port=api_port, host=host)
+        super().__init__(port, api_port, host=host)
         self._prefix = prefix
         self._numbers = itertools.count(1)
         self._given: set[str] = set()

@@ -156,7 +156,7 @@ class PscSandbox(Simulator):
         self.journal = Journal()
         self.faults = Faults(_FAULTS)
         self._pki = pki
-        super().__init__(port=port, api_port=api_port, host=host)
+        super().__init__(port, api_port, host=host)
         self._redirects = redirect_uris
         self._seconds = access_seconds
         self._approve_after = approve_after_polls
