@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -13,6 +11,7 @@ from pydantic import Field
 from sqlalchemy import Connection, Row
 
 from gateway.api.access import Caller, Language, gateway_of, needs
+from gateway.api.cursors import BAD_CURSOR, packed, unpacked
 from gateway.api.receipts import delivered, local
 from gateway.api.shapes import DeliveryOut, ProblemOut, Shape
 from gateway.journey.states import IllegalMove
@@ -37,13 +36,6 @@ NOT_DEAD = rule(
     "Only a dead letter can be sent again.",
     "Lisez l'état de l'envoi : il est en cours, ou terminé autrement.",
     "Read the delivery's state: it is under way, or ended otherwise.",
-)
-BAD_CURSOR = rule(
-    "API-PAGE-001",
-    "Ce curseur n'est pas valable.",
-    "This cursor is not valid.",
-    "Relisez depuis le début.",
-    "Read again from the start.",
 )
 
 _CODE = r"^[A-Za-z0-9_.-]{1,80}$"
@@ -224,13 +216,13 @@ async def incidents(
 
 
 def _close_cursor(delivery_id: str) -> str:
-    return base64.urlsafe_b64encode(delivery_id.encode()).decode().rstrip("=")
+    return packed(delivery_id.encode())
 
 
 def _open_cursor(cursor: str | None) -> str | None:
     if cursor is None:
         return None
     try:
-        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
-    except (ValueError, binascii.Error):
+        return unpacked(cursor).decode("ascii")
+    except ValueError:
         raise Invalid([BAD_CURSOR.finding("cursor")], slug="invalid-cursor") from None

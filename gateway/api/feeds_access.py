@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
@@ -16,9 +14,10 @@ from sqlalchemy import Connection
 
 from gateway import tenants
 from gateway.api.access import Caller, gateway_of, needs
+from gateway.api.cursors import BAD_CURSOR, packed, unpacked
 from gateway.api.shapes import ProblemOut
 from gateway.context import Gateway
-from gateway.problems import Invalid, rule
+from gateway.problems import Invalid
 from gateway.services.feeds import record_reading
 from gateway.services.feeds_roles import Audience, audience_of
 
@@ -37,13 +36,6 @@ __all__ = [
 
 T = TypeVar("T")
 
-BAD_CURSOR = rule(
-    "API-PAGE-001",
-    "Ce curseur n'est pas valable.",
-    "This cursor is not valid.",
-    "Relisez depuis le début.",
-    "Read again from the start.",
-)
 
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     code: {"model": ProblemOut, "description": text, "content": {"application/problem+json": {}}}
@@ -194,7 +186,7 @@ def cursor_of(viewer: Viewer, query: Mapping[str, Any], before: int | None) -> s
     if before is None:
         return None
     body = orjson.dumps([before, hashlib.sha256(orjson.dumps(query)).hexdigest()[:16]])
-    return base64.urlsafe_b64encode(_mac(viewer, body) + body).decode().rstrip("=")
+    return packed(_mac(viewer, body) + body)
 
 
 def open_cursor(viewer: Viewer, query: Mapping[str, Any], cursor: str | None) -> int | None:
@@ -202,8 +194,8 @@ def open_cursor(viewer: Viewer, query: Mapping[str, Any], cursor: str | None) ->
     if cursor is None:
         return None
     try:
-        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-    except (binascii.Error, ValueError):
+        raw = unpacked(cursor)
+    except ValueError:
         raw = b""
     body = raw[16:]
     if len(raw) > 200 or not hmac.compare_digest(raw[:16], _mac(viewer, body)):

@@ -6,8 +6,6 @@ Rights are the DMP's to judge; its refusal is passed on with its own code and wo
 
 from __future__ import annotations
 
-import base64
-import binascii
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -16,6 +14,7 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import JSONResponse
 
 from gateway.api.access import Caller, gateway_of, needs
+from gateway.api.cursors import BAD_CURSOR, packed, unpacked
 from gateway.api.documents import PROBLEMS, READ_PROBLEMS
 from gateway.api.record_access import (
     ActorSession,
@@ -53,13 +52,6 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/v1/records", tags=["records"])
 
-BAD_CURSOR = rule(
-    "API-PAGE-001",
-    "Ce curseur n'est pas valable.",
-    "This cursor is not valid.",
-    "Relisez depuis le début.",
-    "Read again from the start.",
-)
 NOT_ACCEPTABLE = rule(
     "API-RECORD-011",
     "Le document ne peut pas être donné sous cette forme.",
@@ -248,17 +240,17 @@ async def search(
 
 
 def _close_cursor(start: int) -> str:
-    return base64.urlsafe_b64encode(f"from:{start}".encode()).decode().rstrip("=")
+    return packed(f"from:{start}".encode())
 
 
 def _open_cursor(text: str | None) -> int:
     if text is None:
         return 0
     try:
-        name, _, start = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition(":")
+        name, _, start = unpacked(text).decode().partition(":")
         if name != "from" or not start.isdigit():
             raise ValueError
-    except (ValueError, binascii.Error):
+    except ValueError:
         raise Invalid([BAD_CURSOR.finding("/cursor")], slug="invalid-request") from None
     return int(start)
 
