@@ -17,8 +17,7 @@ from gateway.api.shapes import DocumentPage, ProblemOut, Receipt
 from gateway.api.taking import Coming, announced, read_sent, take
 from gateway.context import Gateway
 from gateway.journey.accept import Accepted
-from gateway.journey.record import cause_of, move
-from gateway.journey.states import CauseCode, Delivery, IllegalMove
+from gateway.journey.record import withdraw_all
 from gateway.problems import Conflict, NotFound, rule
 from gateway.store import blobs
 from gateway.store.tables import deliveries, documents
@@ -277,26 +276,12 @@ async def withdraw(
     row = await _load(request, caller, document_id)
 
     def stop(connection: Connection) -> int:
-        stopped = 0
-        for delivery in connection.execute(
+        open_ones = connection.execute(
             select(deliveries).where(deliveries.c.document_id == row.id, deliveries.c.ended_at.is_(None))
-        ).all():
-            if delivery.state == "retrying" and delivery.prepared is not None:
-                continue  # bytes may have left already: only the destination's word ends it
-            try:
-                move(
-                    connection,
-                    gateway.vault,
-                    delivery,
-                    Delivery.WITHDRAWN,
-                    at=gateway.now(),
-                    by=f"client:{caller.client.id}",
-                    cause=cause_of(CauseCode.WITHDRAWN_BY_CALLER),
-                )
-                stopped += 1
-            except IllegalMove:
-                continue
-        return stopped
+        ).all()
+        # Of one that is tried again, bytes may have left already: only the destination's word ends it.
+        unsent = [one for one in open_ones if one.state != "retrying" or one.prepared is None]
+        return withdraw_all(connection, gateway.vault, unsent, at=gateway.now(), by=f"client:{caller.client.id}")
 
     if not await gateway.store.write(stop):
         raise Conflict([TOO_LATE.finding("")], slug="too-late")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from typing import Annotated, Any
 
@@ -32,8 +31,7 @@ from gateway.context import Gateway
 from gateway.journey.accept import Accepted, replay
 from gateway.journey.accept import Request as Submission
 from gateway.journey.posting import Posting, post
-from gateway.journey.record import cause_of, move
-from gateway.journey.states import CauseCode, Delivery, IllegalMove
+from gateway.journey.record import withdraw_all
 from gateway.problems import Conflict, Forbidden, Invalid, NotFound, Unreadable, rule
 from gateway.services.addressing import Answered, addressed, answered
 from gateway.services.envelope import NOT_JSON_OBJECT, DeliverTo, Envelope, Sent
@@ -337,22 +335,9 @@ async def withdraw(
         if row is None:
             raise NotFound([UNKNOWN.finding("")])
         open_ones = select(deliveries).where(deliveries.c.message_id == row.id, deliveries.c.ended_at.is_(None))
-        stopped = 0
-        for delivery in connection.execute(open_ones.with_for_update()).all():
-            if delivery.prepared is not None:
-                continue  # bytes may have left already: only the operator's word ends it
-            with contextlib.suppress(IllegalMove):
-                move(
-                    connection,
-                    gateway.vault,
-                    delivery,
-                    Delivery.WITHDRAWN,
-                    at=gateway.now(),
-                    by=f"client:{caller.client.id}",
-                    cause=cause_of(CauseCode.WITHDRAWN_BY_CALLER),
-                )
-                stopped += 1
-        if not stopped:
+        # Once prepared, bytes may have left already: only the operator's word ends it.
+        unsent = [one for one in connection.execute(open_ones.with_for_update()).all() if one.prepared is None]
+        if not withdraw_all(connection, gateway.vault, unsent, at=gateway.now(), by=f"client:{caller.client.id}"):
             raise Conflict([TOO_LATE.finding("")], slug="too-late")
         changed = message_of(connection, message_id, caller.tenant_ids)
         return _message(connection, gateway, changed or row, language, whole=True)

@@ -250,22 +250,11 @@ async def _numbered(
     if former is not None:
         if document.patient.ins != former.ins:
             raise Invalid([OTHER_PATIENT.finding("/patient/ins")])
-        version = await gateway.store.read(lambda c: _lineage(c, former))
+        version = await gateway.store.read(lambda c: order_store.next_version(c, former.row.document_id))
     code = None
     if gateway.settings.ordonnance.code == "signed":
         code = prescribing.code_text(gateway.vault, document, number, serial)
     return await gateway.compute(prescribing.number_it, draft.model, number, code, version)
-
-
-def _lineage(connection: Connection, former: StoredOrder) -> dict[str, Any]:
-    """Where a new version of a prescription stands: same set, next version, what it replaces."""
-    row = connection.execute(select(documents).where(documents.c.id == former.row.document_id)).one()
-    root, _, extension = row.set_id.partition("^")
-    return {
-        "setId": {"root": root, **({"extension": extension} if extension else {})},
-        "versionNumber": row.version_number + 1,
-        "replaces": {"id": {"root": row.unique_id}, "versionNumber": row.version_number},
-    }
 
 
 def _keep(

@@ -21,8 +21,8 @@ from gateway.api.access import Caller
 from gateway.api.taking import WRONG_ACTOR, Coming, submission_of
 from gateway.context import Gateway
 from gateway.ids import new_id, new_oid
+from gateway.journey.accept import KEY_REUSED, accept
 from gateway.journey.accept import Request as Submission
-from gateway.journey.accept import accept
 from gateway.journey.changes import NotFed, ask_change
 from gateway.journey.posting import Posting, post
 from gateway.orders.life import Event, EventKind, OrderView, fold
@@ -48,13 +48,6 @@ ALREADY = rule(
     "This dispensation is cancelled or corrected already.",
     "Voyez la dispensation qui la remplace.",
     "See the dispensation that replaces it.",
-)
-KEY_REUSED = rule(
-    "API-IDEM-002",
-    "Cette clé d'idempotence a déjà servi pour un autre contenu.",
-    "This idempotency key already served for another content.",
-    "Utilisez une clé neuve pour un nouveau contenu.",
-    "Use a fresh key for a new content.",
 )
 CROWD = rule(
     "ORD-031",
@@ -164,7 +157,11 @@ async def _once(gateway: Gateway, go: _Go, stored: StoredOrder | None) -> Relaye
     asked = dispensing.asked_of(go.said, now)
     plan = _judge(gateway, go, stored, asked, now)
     dispensation_id = new_id("dsp", now)
-    body = _document(gateway, go, stored, plan, asked.at, now, await _lineage(gateway, go))
+    corrected = go.corrects.document_id if go.corrects is not None else None
+    lineage = {}
+    if corrected is not None:
+        lineage = await gateway.store.read(lambda c: order_store.next_version(c, corrected))
+    body = _document(gateway, go, stored, plan, asked.at, now, lineage)
     submission: Submission | None = None
     if body is not None:
         sent = Sent(body=body, form="json", envelope=_envelope(go, stored, plan))
@@ -230,20 +227,6 @@ def _left(view: OrderView) -> Text:
         parts_fr.append(f"ligne {rank} : {left}{more}")
         parts_en.append(f"line {rank}: {left}" + (f", {line.renewals_left} renewal(s)" if line.renewals_left else ""))
     return Text(f"Reste à délivrer : {' ; '.join(parts_fr)}.", f"Left to give: {'; '.join(parts_en)}.")
-
-
-async def _lineage(gateway: Gateway, go: _Go) -> dict[str, Any]:
-    """Where the document of a correction stands among versions."""
-    corrected = go.corrects.document_id if go.corrects is not None else None
-    if corrected is None:
-        return {}
-    row = await gateway.store.read(lambda c: c.execute(select(documents).where(documents.c.id == corrected)).one())
-    root, _, extension = row.set_id.partition("^")
-    return {
-        "setId": {"root": root, **({"extension": extension} if extension else {})},
-        "versionNumber": row.version_number + 1,
-        "replaces": {"id": {"root": row.unique_id}, "versionNumber": row.version_number},
-    }
 
 
 def _document(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +11,7 @@ from sqlalchemy import Connection, Row
 
 from gateway.journey import incidents, mail_tally, states
 from gateway.journey.cause import Cause, cause_of
-from gateway.journey.states import Delivery
+from gateway.journey.states import CauseCode, Delivery, IllegalMove
 from gateway.journey.tally import tally
 from gateway.journey.telling import tell
 from gateway.store import sql
@@ -17,7 +19,7 @@ from gateway.store.mail_tables import messages
 from gateway.store.tables import deliveries, documents, history
 from gateway.vault import Vault
 
-__all__ = ["Cause", "LostLease", "cause_of", "move", "note", "settle_document"]
+__all__ = ["Cause", "LostLease", "cause_of", "move", "note", "settle_document", "withdraw_all"]
 
 
 class LostLease(Exception):
@@ -121,6 +123,17 @@ def move(
         incidents.dead_letters_seen(connection, delivery.destination, cause.code if cause else "unknown", at)
     if reopened and delivery.state == str(Delivery.DEAD_LETTER):
         incidents.dead_letters_settled(connection, delivery.destination, delivery.reason or "unknown", at)
+
+
+def withdraw_all(connection: Connection, vault: Vault, rows: Iterable[Row[Any]], *, at: datetime, by: str) -> int:
+    """Stop those deliveries that may still be stopped, at their caller's wish; says how many."""
+    stopped = 0
+    for row in rows:
+        with contextlib.suppress(IllegalMove):
+            cause = cause_of(CauseCode.WITHDRAWN_BY_CALLER)
+            move(connection, vault, row, Delivery.WITHDRAWN, at=at, by=by, cause=cause)
+            stopped += 1
+    return stopped
 
 
 def _settle(

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Row, func, select, update
 from gateway.ids import new_id
 from gateway.orders.life import Event, EventKind, Given, Order, OrderView, Refused, fold, order_of
 from gateway.store.order_tables import order_events, order_relays, orders
+from gateway.store.tables import documents
 from gateway.vault import Vault
 from mappings import document as hub
 from mappings.document.people import Ins
@@ -32,6 +33,7 @@ __all__ = [
     "ins_key",
     "load",
     "lock",
+    "next_version",
     "number_key",
     "queue_relay",
 ]
@@ -275,3 +277,14 @@ def queue_relay(
         )
     )
     return relay_id
+
+
+def next_version(connection: Connection, document_id: str) -> dict[str, Any]:
+    """Where a new version of a kept document stands: same set, next number, what it replaces; as the hub's JSON."""
+    row = connection.execute(select(documents).where(documents.c.id == document_id)).one()
+    root, _, extension = row.set_id.partition("^")
+    return {
+        "setId": {"root": root, **({"extension": extension} if extension else {})},
+        "versionNumber": row.version_number + 1,
+        "replaces": {"id": {"root": row.unique_id}, "versionNumber": row.version_number},
+    }
