@@ -10,6 +10,7 @@ import orjson
 from sqlalchemy import Connection, Row, select
 
 from adapters.mss.addresses import Audience
+from adapters.mss.rules import rule as mss_rule
 from gateway import identities
 from gateway.ids import new_id
 from gateway.journey import threads
@@ -27,14 +28,6 @@ from gateway.vault import Vault
 
 __all__ = ["Posting", "post"]
 
-SEVERAL_PATIENTS = rule(
-    "MSS-PAT-007",
-    "Les documents d'un même message concernent plusieurs patients.",
-    "The documents of one message are about several patients.",
-    "Faites un message par patient.",
-    "Make one message a patient.",
-    "Référentiel socle MSSanté #2, ECO.2.1.1",
-)
 UNKNOWN_DOCUMENT = rule(
     "API-MSG-005",
     "Ce document n'existe pas pour vous.",
@@ -182,7 +175,7 @@ def _documents(
             raise NotFound([UNKNOWN_DOCUMENT.finding(f"/documents/{index}/id")])
         out.append(row)
     if len({row.identity_id for row in out}) > 1:
-        raise Invalid([SEVERAL_PATIENTS.finding("/documents")])
+        raise Invalid([mss_rule("MSS-PAT-007", "/documents")])
     return out
 
 
