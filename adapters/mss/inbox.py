@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 
 from adapters.mss.disposition import Answer, build_disposition
 from adapters.mss.imap import Fetched, Mailbox, Position
@@ -49,12 +48,6 @@ class Seen:
 
 
 Handler = Callable[[Seen], Awaitable[Handled]]
-
-
-class Submitter(Protocol):
-    """Whatever hands a mail to the operator."""
-
-    async def send(self, mail: OutgoingMail) -> object: ...
 
 
 @dataclass(slots=True, kw_only=True)

@@ -304,11 +304,6 @@ def compare(low: Instant, high: Instant) -> int:
     return (first > second) - (first < second)
 
 
-def qty(element: _Element, report: Report) -> None:
-    """A quantity of any kind."""
-    any_(element, report)
-
-
 def ts(element: _Element, report: Report) -> None:
     """A point in time."""
     any_(element, report)

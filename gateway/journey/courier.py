@@ -14,7 +14,6 @@ from conformance.verdict import Text
 from gateway import identities
 from gateway.identities import Identity
 from gateway.journey.breaker import Breaker, RateLimit
-from gateway.journey.claims import release
 from gateway.journey.clock import Clock
 from gateway.journey.record import Cause, LostLease, cause_of, move
 from gateway.journey.retry import RetryPolicy
@@ -261,8 +260,3 @@ class CourierBase:
             )
 
         await self.store.write(work)
-
-    async def give_back(self, delivery: Row[Any], after: timedelta) -> None:
-        """Let go of a delivery unchanged, to be claimed again after a while."""
-        at = self.clock() + after
-        await self.store.write(lambda c: release(c, delivery.id, delivery.fence, next_attempt_at=at))

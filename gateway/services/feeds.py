@@ -20,7 +20,7 @@ from gateway.feeds.entry import COUNTED
 from gateway.feeds.export import Selection
 from gateway.feeds.lines import KeyOf
 from gateway.feeds.sampling import AuditQuery, Draw, draw, record_query
-from gateway.feeds.suppression import SMALL, Cell, crossed, suppress
+from gateway.feeds.suppression import SMALL, Cell, suppress
 from gateway.feeds.tables import chains, pending
 from gateway.ids import new_id
 from gateway.problems import Forbidden, Invalid, NotFound, rule
@@ -147,11 +147,6 @@ def counts_for(connection: Connection, audience: Audience, query: CountQuery, *,
         unsealed=int(connection.execute(tail).scalar_one()),
         withheld=sum(cell.count is None for cell in cells),
     )
-
-
-def may_point_at_a_person(query: CountQuery) -> bool:
-    """Whether a count crosses kind, place and time."""
-    return crossed([*query.by, *query.where, *(["month"] if query.since or query.until else [])])
 
 
 def day_of(place: str, value: str | None) -> str | None:

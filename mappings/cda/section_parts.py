@@ -14,7 +14,6 @@ from mappings.cda.build import (
     Builder,
     code,
     concept,
-    original_text,
     pq,
     reference_text,
     section,
@@ -255,8 +254,3 @@ def times(parent: _Element, start: Moment | None, end: Moment | None, *, closed:
     ts(element, "low", start)
     if closed or (closed is None and end is not None):
         ts(element, "high", end)
-
-
-def refer(element: _Element, reference: str) -> None:
-    """Add the originalText of a code that has none yet."""
-    original_text(element, reference)
