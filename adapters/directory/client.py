@@ -13,6 +13,7 @@ from typing import Self
 
 import httpx
 
+from adapters.bounded import read_at_most
 from adapters.directory.entries import DirectoryEntry, read_bundle
 from security import json as hard_json
 from security.errors import UnsafeInput
@@ -128,7 +129,9 @@ class DirectoryClient:
         await self._pace()
         try:
             # POST _search: what is asked does not stand in addresses and their logs.
-            answer = await self._http.post(f"{resource}/_search", data={**query, "_count": "50"})
+            asked = {**query, "_count": "50"}
+            async with self._http.stream("POST", f"{resource}/_search", data=asked) as answer:
+                body = await read_at_most(answer, self.settings.max_answer_bytes)
         except httpx.HTTPError as exc:
             raise DirectoryUnavailable(type(exc).__name__) from exc
         if answer.status_code in (404, 410):
@@ -137,7 +140,7 @@ class DirectoryClient:
             after = answer.headers.get("retry-after", "")
             raise DirectoryUnavailable(f"http_{answer.status_code}", float(after) if after.isdigit() else None)
         try:
-            value = hard_json.loads(answer.content, max_bytes=self.settings.max_answer_bytes)
+            value = hard_json.loads(body, max_bytes=self.settings.max_answer_bytes)
         except UnsafeInput as exc:
             raise DirectoryUnavailable(exc.code) from None
         if not isinstance(value, dict) or value.get("resourceType") != "Bundle":

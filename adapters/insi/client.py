@@ -16,6 +16,7 @@ from typing import Final, Protocol, Self, TypeVar
 import httpx
 from lxml import etree
 
+from adapters.bounded import read_at_most
 from adapters.insi import ladder, outcomes, verification
 from adapters.insi.judge import judge
 from adapters.insi.ladder import NotSendable
@@ -336,13 +337,8 @@ class InsiClient:
     async def _post(self, operation: str, request: bytes) -> tuple[int, str, bytes]:
         headers = {"content-type": f'application/soap+xml; charset=utf-8; action="{ACTION}{operation}"'}
         async with self._http.stream("POST", self.settings.url, content=request, headers=headers) as response:
-            body = bytearray()
-            async for part in response.aiter_bytes():
-                body += part
-                # Counted while reading: an answer without end never fills the memory.
-                if len(body) > LIMITS.max_bytes:
-                    break
-            return response.status_code, response.headers.get("content-type", ""), bytes(body)
+            body = await read_at_most(response, LIMITS.max_bytes)
+            return response.status_code, response.headers.get("content-type", ""), body
 
 
 def _read(

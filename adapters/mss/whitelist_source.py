@@ -6,6 +6,7 @@ import ssl
 
 import httpx
 
+from adapters.bounded import read_at_most
 from adapters.mss.rules import refuse
 from adapters.mss.whitelist import WhiteList, WhiteListFile
 
@@ -20,8 +21,6 @@ async def fetch(url: str = PUBLISHED, *, context: ssl.SSLContext, timeout: float
 
     Raises :class:`MailRefused` (MSS-WL-001) on anything but a 200, or on an unreachable server.
     """
-    parts: list[bytes] = []
-    size = 0
     try:
         async with (
             httpx.AsyncClient(verify=context, trust_env=False, timeout=timeout, follow_redirects=False) as client,
@@ -29,14 +28,12 @@ async def fetch(url: str = PUBLISHED, *, context: ssl.SSLContext, timeout: float
         ):
             if response.status_code != 200:
                 raise refuse("MSS-WL-001", found=f"HTTP {response.status_code}", expected="HTTP 200")
-            async for part in response.aiter_bytes():
-                size += len(part)
-                if size > _MAX_BYTES:
-                    raise refuse("MSS-WL-001", found=f"plus de {_MAX_BYTES} octets")
-                parts.append(part)
+            content = await read_at_most(response, _MAX_BYTES)
     except httpx.HTTPError as exc:
         raise refuse("MSS-WL-001", found=type(exc).__name__) from exc
-    return b"".join(parts)
+    if len(content) > _MAX_BYTES:
+        raise refuse("MSS-WL-001", found=f"plus de {_MAX_BYTES} octets")
+    return content
 
 
 async def refresh(

@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self
 import httpx
 import orjson
 
+from adapters.bounded import read_at_most
 from adapters.ordonnance.outcomes import refusal, unavailable
 from security import json as hard_json
 from security.errors import UnsafeInput
@@ -106,14 +107,15 @@ class OrdonnanceClient:
 
     async def _ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         try:
-            answer = await self._http.post(path, content=orjson.dumps(body))
+            async with self._http.stream("POST", path, content=orjson.dumps(body)) as answer:
+                content = await read_at_most(answer, self.settings.max_answer_bytes)
         except httpx.HTTPError as exc:
             raise unavailable(type(exc).__name__) from exc
         if answer.status_code in (408, 425, 429) or answer.status_code >= 500:
             after = answer.headers.get("retry-after", "")
             raise unavailable(f"http_{answer.status_code}", float(after) if after.isdigit() else None)
         try:
-            value = hard_json.loads(answer.content, max_bytes=self.settings.max_answer_bytes)
+            value = hard_json.loads(content, max_bytes=self.settings.max_answer_bytes)
         except UnsafeInput as exc:
             raise unavailable(exc.code) from None
         if not isinstance(value, dict):

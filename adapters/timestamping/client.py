@@ -21,6 +21,8 @@ from rfc3161_client import (
     decode_timestamp_response,
 )
 
+from adapters.bounded import read_at_most
+
 __all__ = ["TimestampClient", "TimestampRefused", "checked", "stamped_at"]
 
 _QUERY: Final = "application/timestamp-query"
@@ -113,19 +115,17 @@ class TimestampClient:
     async def _ask(self, data: bytes, *, certificates: bool) -> bytes:
         builder = TimestampRequestBuilder().data(data).hash_algorithm(HashAlgorithm.SHA256)
         request = builder.cert_request(cert_request=certificates).build()
-        body = b""
         try:
             async with self._http.stream(
                 "POST", self._url, content=request.as_bytes(), headers={"Content-Type": _QUERY}
             ) as answer:
                 if answer.status_code != 200:
                     raise TimestampRefused("TSA-HTTP")
-                async for part in answer.aiter_bytes():
-                    body += part
-                    if len(body) > _MOST_BYTES:
-                        raise TimestampRefused("TSA-TOO-LARGE")
+                body = await read_at_most(answer, _MOST_BYTES)
         except httpx.HTTPError as exc:
             raise TimestampRefused("TSA-NETWORK") from exc
+        if len(body) > _MOST_BYTES:
+            raise TimestampRefused("TSA-TOO-LARGE")
         checked(body, data, roots=self._roots, request=request)
         return body
 

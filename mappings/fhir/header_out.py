@@ -78,35 +78,11 @@ def _author(out: BundleOut, place: str, author: Author) -> Json:
 
 
 def _recipient(out: BundleOut, place: str, value: Recipient) -> Json:
-    return person(
-        out,
-        place,
-        id=value.id,
-        family=value.family,
-        given=value.given,
-        prefix=value.prefix,
-        suffix=value.suffix,
-        addresses=value.addresses,
-        telecoms=value.telecoms,
-        organization_value=value.organization,
-    )
+    return person(out, place, value)
 
 
 def _participant(out: BundleOut, place: str, value: Participant) -> Json:
-    party = person(
-        out,
-        place,
-        id=value.id,
-        family=value.family,
-        given=value.given,
-        prefix=value.prefix,
-        suffix=value.suffix,
-        addresses=value.addresses,
-        telecoms=value.telecoms,
-        organization_value=value.organization,
-        specialty=value.code,
-        entity_class=value.entity_class,
-    )
+    party = person(out, place, value, specialty=value.code, entity_class=value.entity_class)
     # time is 1..1 (FR Composition Document): an unknown one is said to be unknown.
     time = period(value.time) if value.time else {}
     return _party("participant", value.type, party, function=value.function, time=time)

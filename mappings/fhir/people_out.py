@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from mappings.document.header import Participant, Recipient
 from mappings.document.people import (
     Device,
     Identifier,
@@ -242,15 +243,8 @@ def _profession(code: Code | None) -> Json:
 def person(
     out: BundleOut,
     place: str,
+    value: Professional | Recipient | Participant,
     *,
-    id: Identifier | None,
-    family: str | None,
-    given: str | None,
-    prefix: str | None,
-    suffix: str | None,
-    addresses: tuple[Address, ...],
-    telecoms: tuple[Telecom, ...],
-    organization_value: Organization | None,
     specialty: Code | None = None,
     function: Code | None = None,
     entity_class: str | None = None,
@@ -259,8 +253,8 @@ def person(
 
     A professional acts in a situation of practice: never a bare Practitioner (FR Composition Document: party).
     """
-    who = (id, family, given, prefix, suffix, addresses)
-    key = ("role", who, telecoms, organization_value, specialty, function, entity_class)
+    who = (value.id, value.family, value.given, value.prefix, value.suffix, value.addresses)
+    key = ("role", who, value.telecoms, value.organization, specialty, function, entity_class)
     if (known := out.shared(key)) is not None:
         return known
     sent: Json = {}
@@ -268,29 +262,29 @@ def person(
     # The role comes before what it refers to: keep its rank, fill it after.
     reference = out.add("PractitionerRole", role_place, sent, "practitioner-role")
     resource = out.entries[-1]["resource"]
-    if id is not None or family or given or prefix or suffix or addresses:
+    if any(who):
         practitioner = out.shared(("practitioner", who))
         if practitioner is None:
             body: Json = {}
-            if id is not None:
-                body["identifier"] = national_identifiers(id)
-            if name := _human_name(family, given, prefix, suffix):
+            if value.id is not None:
+                body["identifier"] = national_identifiers(value.id)
+            if name := _human_name(value.family, value.given, value.prefix, value.suffix):
                 body["name"] = [name]
-            _contact(body, addresses, ())
+            _contact(body, value.addresses, ())
             practitioner = out.share(
                 ("practitioner", who), out.add("Practitioner", f"{place}/practitioner", body, "practitioner")
             )
         resource["practitioner"] = practitioner
-    if organization_value is not None:
-        resource["organization"] = organization(out, f"{place}/organization", organization_value)
+    if value.organization is not None:
+        resource["organization"] = organization(out, f"{place}/organization", value.organization)
     codes = _profession(specialty)
     if function is not None:
         codes.setdefault("code", []).append({"coding": [coding(function)], "text": FUNCTION})
     if entity_class is not None:
         codes.setdefault("code", []).append(typed(uri_of(ROLE_CLASS), entity_class))
     resource.update(codes)
-    if telecoms:
-        resource["telecom"] = [telecom(t) for t in telecoms]
+    if value.telecoms:
+        resource["telecom"] = [telecom(t) for t in value.telecoms]
     return out.share(key, reference)
 
 
@@ -305,20 +299,7 @@ def role(out: BundleOut, place: str, value: Professional, function: Code | None 
         return known
     return out.share(
         key,
-        person(
-            out,
-            place,
-            id=value.id,
-            family=value.family,
-            given=value.given,
-            prefix=value.prefix,
-            suffix=value.suffix,
-            addresses=value.addresses,
-            telecoms=value.telecoms,
-            organization_value=value.organization,
-            specialty=value.specialty,
-            function=function,
-        ),
+        person(out, place, value, specialty=value.specialty, function=function),
     )
 
 

@@ -190,34 +190,31 @@ def quantity(node: Node, key: str) -> Quantity | None:
     return None if value is None else _quantity(value, f"{node.place}/{key}")
 
 
-def quantity_range(node: Node, key: str) -> QuantityRange | None:
-    """A Range with both ends; None when one is missing."""
+def _two(node: Node, key: str, first: str, second: str) -> tuple[Quantity, Quantity] | None:
+    """Two quantities of one value; None when either is missing."""
     value = node.raw(key)
     if value is None:
         return None
     place = f"{node.place}/{key}"
     if type(value) is not dict:
         raise wrong_type(place, "object")
-    low, high = value.get("low"), value.get("high")
-    if low is None or high is None:
+    one, other = value.get(first), value.get(second)
+    if one is None or other is None:
         return None
-    first, last = _quantity(low, f"{place}/low"), _quantity(high, f"{place}/high")
-    return QuantityRange(low=first, high=last) if first and last else None
+    left, right = _quantity(one, f"{place}/{first}"), _quantity(other, f"{place}/{second}")
+    return (left, right) if left and right else None
+
+
+def quantity_range(node: Node, key: str) -> QuantityRange | None:
+    """A Range with both ends; None when one is missing."""
+    found = _two(node, key, "low", "high")
+    return None if found is None else QuantityRange(low=found[0], high=found[1])
 
 
 def ratio(node: Node, key: str) -> Ratio | None:
     """A Ratio with both terms; None when one is missing."""
-    value = node.raw(key)
-    if value is None:
-        return None
-    place = f"{node.place}/{key}"
-    if type(value) is not dict:
-        raise wrong_type(place, "object")
-    top, bottom = value.get("numerator"), value.get("denominator")
-    if top is None or bottom is None:
-        return None
-    first, last = _quantity(top, f"{place}/numerator"), _quantity(bottom, f"{place}/denominator")
-    return Ratio(numerator=first, denominator=last) if first and last else None
+    found = _two(node, key, "numerator", "denominator")
+    return None if found is None else Ratio(numerator=found[0], denominator=found[1])
 
 
 def period(node: Node, key: str) -> Period | None:

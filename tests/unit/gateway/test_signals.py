@@ -71,7 +71,11 @@ def test_a_lost_listener_comes_back(server: Store, monkeypatch: pytest.MonkeyPat
         await asyncio.wait_for(one.connected.wait(), 10)
         await server.write(
             lambda c: c.execute(
-                text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'")
+                text(
+                    # this database alone: other tests listen on the same server
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND query LIKE 'LISTEN %'"
+                )
             )
         )
         await asyncio.wait_for(again.wait(), 10)
