@@ -31,8 +31,8 @@ class XmlLimits:
 
 
 DEFAULT_LIMITS = XmlLimits()
-#: A CDA may carry a PDF in base64 (``dmp.md`` 10: 5 MiB a document is the usual limit).
-CDA_LIMITS = XmlLimits(max_bytes=5 * 1024 * 1024)
+#: A CDA may carry a PDF in base64. The usual limit of a document, 5 MiB (``dmp.md`` 10), is a setting of its callers.
+CDA_LIMITS = XmlLimits(max_bytes=16 * 1024 * 1024)
 
 _MAX_DECLARATION = 512
 _SPACES = (b" ", b"\t", b"\r", b"\n")

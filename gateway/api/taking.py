@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fastapi import Request
@@ -19,8 +19,9 @@ from gateway.journey.accept import Accepted, accept, replay
 from gateway.journey.accept import Request as Submission
 from gateway.problems import Conflict, Forbidden, Invalid, TooLarge, Unreadable, rule
 from gateway.services.addressing import addressed, answered
+from gateway.services.directory import resolved
 from gateway.services.envelope import Mail, Sent, form_of, media_type, open_body, open_multipart
-from gateway.services.intake import UNREADABLE, Intake, IntakeOptions, IntakeRefused, convert, describe_actor
+from gateway.services.intake import TOO_LARGE, UNREADABLE, Intake, IntakeOptions, IntakeRefused, convert, describe_actor
 from gateway.store.engine import ACCEPT
 from gateway.tenants import Tenant
 
@@ -71,16 +72,6 @@ NO_ACTOR = rule(
     "Donnez un auteur professionnel avec sa structure, ou le membre actor.",
     "Give a professional author with a structure, or the member actor.",
 )
-TOO_LARGE = rule(
-    "document_too_large",
-    "Le document dépasse la taille que le DMP accepte.",
-    "The document is larger than the DMP takes.",
-    "Réduisez le PDF, par exemple la définition de ses images, ou séparez-le en plusieurs documents.",
-    "Make the PDF smaller, for instance the resolution of its images, or cut it into several documents.",
-    "dmp.md 10",
-)
-
-
 #: Forms kept as they come; any other file travels in base64 inside a CDA, which makes four bytes of three.
 _AS_THEY_ARE: Final = ("cda", "fhir")
 
@@ -92,7 +83,13 @@ async def read_sent(request: Request, gateway: Gateway) -> tuple[Sent, bytes]:
     """
     limit = gateway.settings.max_body_bytes
     content_type = request.headers.get("content-type", "")
-    body = await read_body(request, limit)
+    try:
+        body = await read_body(request, limit)
+    except TooLarge as exc:
+        # What no request may hold is no document the DMP takes: the narrower limit is the one to be told.
+        expected = f"{gateway.settings.dmp.max_document_bytes} octets au plus"
+        fault = TOO_LARGE.finding("", found=exc.faults[0].found, expected=expected)
+        raise TooLarge([fault, *exc.faults], slug="document-too-large") from None
     if media_type(content_type) == "multipart/form-data":
         # The parser spools to memory here: the body was bounded before it began.
         metadata, file, file_type = await _parts(body, content_type)
@@ -215,9 +212,8 @@ async def submission_of(gateway: Gateway, caller: Caller, tenant: Tenant, coming
     )
     if not allowed:
         raise Forbidden([WRONG_ACTOR.finding("/actor")], slug="actor-not-granted")
-    if sent.envelope.deliver_to.dmp:
-        _check_size(len(intake.cda), gateway, encoded=False)
     recipients, options = await mail_asked(gateway, tenant, sent.envelope.deliver_to.mss)
+    intake = await _known(gateway, intake, actor)
     return Submission(
         tenant=tenant.id,
         client=caller.client.id,
@@ -233,15 +229,26 @@ async def submission_of(gateway: Gateway, caller: Caller, tenant: Tenant, coming
     )
 
 
+async def _known(gateway: Gateway, intake: Intake, actor: dict[str, Any]) -> Intake:
+    """The document with what the directory says against its authors and its actor, as warnings."""
+    if gateway.directory is None:
+        return intake
+    people = [(f"/authors/{index}", author) for index, author in enumerate(intake.authors)]
+    if actor["id"] not in {author["id"] for author in intake.authors}:
+        people.insert(0, ("/actor", actor))
+    noted = await gateway.directory.disagreements(people)
+    return replace(intake, warnings=(*intake.warnings, *noted)) if noted else intake
+
+
 async def mail_asked(
     gateway: Gateway, tenant: Tenant, mail: Mail | None
 ) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]]:
     """Recipients and options of the mail asked for with a document: teams opened, what it answers found."""
     if mail is None:
         return (), {}
+    named = await resolved(gateway.directory, mail.recipients, place="/deliverTo/mss")
 
     def read(connection: Connection) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]]:
-        named = [one.model_dump(mode="json") for one in mail.recipients]
         recipients = addressed(connection, tenant.id, named, mail.teams, place="/deliverTo/mss")
         options = mail.model_dump(
             mode="json", by_alias=False, exclude={"recipients", "teams", "in_reply_to"}, exclude_none=True
@@ -291,6 +298,8 @@ async def convert_sent(gateway: Gateway, sent: Sent) -> Intake:
     try:
         return await gateway.compute(convert, sent.body, sent.form, options)
     except IntakeRefused as exc:
+        if exc.too_large:
+            raise TooLarge(exc.findings, slug="document-too-large") from None
         raise (Unreadable if exc.unreadable else Invalid)(exc.findings) from None
 
 

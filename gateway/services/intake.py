@@ -65,21 +65,32 @@ ROOT_ONLY = rule(
 )
 
 
+TOO_LARGE = rule(
+    "document_too_large",
+    "Le document dépasse la taille que le DMP accepte.",
+    "The document is larger than the DMP takes.",
+    "Réduisez le PDF, par exemple la définition de ses images, ou séparez-le en plusieurs documents.",
+    "Make the PDF smaller, for instance the resolution of its images, or cut it into several documents.",
+    "dmp.md 10",
+)
+
+
 class IntakeRefused(Exception):
     """The document was refused; every fault found is in ``findings``."""
 
-    def __init__(self, findings: list[Finding], *, unreadable: bool = False) -> None:
+    def __init__(self, findings: list[Finding], *, unreadable: bool = False, too_large: bool = False) -> None:
         # Errors first: what refuses is what one reads first.
         self.findings = list(Verdict.of(findings).findings)
         self.unreadable = unreadable
+        self.too_large = too_large
         super().__init__(", ".join(sorted({f.code for f in findings})))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self.findings, self.unreadable)
+        return _rebuild, (self.findings, self.unreadable, self.too_large)
 
 
-def _rebuild(findings: list[Finding], unreadable: bool) -> IntakeRefused:
-    return IntakeRefused(findings, unreadable=unreadable)
+def _rebuild(findings: list[Finding], unreadable: bool, too_large: bool) -> IntakeRefused:
+    return IntakeRefused(findings, unreadable=unreadable, too_large=too_large)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +156,7 @@ def convert(body: bytes, form: Form, options: IntakeOptions) -> Intake:
         data = canonical(parse(body, CDA_LIMITS))
     else:
         loss = loss + written.loss
+    refuse_larger(len(data), options.max_document_bytes)
     bundle, lost = _as_bundle(document)
     loss = loss + lost
     if loss.refuses and not options.allow_loss:
@@ -183,6 +195,34 @@ def convert(body: bytes, form: Form, options: IntakeOptions) -> Intake:
     )
 
 
+def refuse_larger(size: int, limit: int, place: str = "") -> None:
+    """Refuse by name what is larger than the DMP takes."""
+    if size > limit:
+        finding = TOO_LARGE.finding(place, found=f"{size} octets", expected=f"{limit} octets au plus")
+        raise IntakeRefused([finding], too_large=True)
+
+
+def _refuse_long_text(value: Any, limit: int, place: str = "") -> None:
+    """Refuse a file in base64 that alone is over the limit, before it is decoded."""
+    if isinstance(value, str):
+        refuse_larger(len(value), limit, place)
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            _refuse_long_text(member, limit, f"{place}/{name}")
+    elif isinstance(value, list):
+        for number, member in enumerate(value):
+            _refuse_long_text(member, limit, f"{place}/{number}")
+
+
+def _json(body: bytes, limit: int) -> Any:
+    from security import json as hard_json
+
+    value = hard_json.loads(body, max_bytes=limit * 4)
+    if len(body) > limit:
+        _refuse_long_text(value, limit)
+    return value
+
+
 def _as_bundle(document: Any) -> tuple[bytes, LossReport]:
     """The FHIR form as bytes; its plain values, file included, are let go at once."""
     import orjson
@@ -202,15 +242,11 @@ def refuse(findings: list[Finding]) -> None:
 def read_document(body: bytes, form: Form, options: IntakeOptions) -> tuple[Any, LossReport, list[Finding]]:
     try:
         if form == "json":
-            from security import json as hard_json
-
-            value = hard_json.loads(body, max_bytes=options.max_document_bytes * 4)
-            return hub.load(value), LossReport(), []
+            return hub.load(_json(body, options.max_document_bytes)), LossReport(), []
         if form == "fhir":
             from mappings import fhir
-            from security import json as hard_json
 
-            value = hard_json.loads(body, max_bytes=options.max_document_bytes * 4)
+            value = _json(body, options.max_document_bytes)
             try:
                 reading = fhir.read(value)
             except fhir.FhirError as exc:
@@ -218,6 +254,7 @@ def read_document(body: bytes, form: Form, options: IntakeOptions) -> tuple[Any,
             return reading.document, reading.loss, list(reading.findings)
         from mappings import cda
 
+        refuse_larger(len(body), options.max_document_bytes)
         try:
             read = cda.read(body)
         except cda.CdaError as exc:
