@@ -80,12 +80,19 @@ class PscSettings(_Group):
 
 
 class DirectorySettings(_Group):
-    """The Annuaire Santé."""
+    """The Annuaire Santé: mailboxes by RPPS or structure, and whether an author practises where they say."""
 
-    base_url: str = ""
-    api_key: SecretStr = SecretStr("")
+    base_url: str = Field("", description="FHIR base, ending in /fhir/v2; empty: the directory is not asked.")
+    api_key: SecretStr = Field(SecretStr(""), description="Sent in ESANTE-API-KEY.")
     trust: Path | None = Field(None, description="PEM of authorities; the system's when empty.")
-    cache_seconds: float = 86_400.0
+    cache_seconds: float = Field(86_400.0, gt=0, description="How long an answer is believed.")
+    calls_per_second: float = Field(17.0, gt=0, description="Most questions a second, a node.")
+    timeout_seconds: float = Field(10.0, gt=0, description="Of one question.")
+    check_authors: bool = Field(True, description="Warn when an author does not practise where the document says.")
+    wait_seconds: float = Field(
+        0.5, ge=0, description="How long a document waits for that check; later answers serve the next ones."
+    )
+    pause_seconds: float = Field(30.0, ge=0, description="How long the check is left out after the directory failed.")
 
 
 class OrdonnanceSettings(_Group):
@@ -101,9 +108,21 @@ class OrdonnanceSettings(_Group):
         description="2D code of the printed form, project formats both, since the national one is not public: sealed "
         "by the gateway, or number and date with a check against misreading.",
     )
-    first_days: int = Field(92, ge=1, description="Longest time to the first dispensation.")
-    secured_days: int = Field(3, ge=1, description="The same for a secured prescription.")
-    early_days: int = Field(7, ge=0, description="How long before the end of a delivery the next may be given.")
+    first_days: int = Field(
+        92,
+        ge=1,
+        description="Longest time to the first dispensation: three months (CSP R5132-22; its text was not read).",
+    )
+    secured_days: int = Field(
+        3,
+        ge=1,
+        description="The same for a secured prescription, the day it was written not counted (CSP R5132-33).",
+    )
+    early_days: int = Field(
+        7,
+        ge=0,
+        description="How long before the end of a delivery the next may be given; a project rule, no text says.",
+    )
     skew_seconds: int = Field(600, ge=0, description="How far ahead a pharmacy's clock may be.")
     presentations_file: Path | None = Field(None, description="CIS_CIP_bdpm.txt of the public medicine database.")
     generics_file: Path | None = Field(None, description="CIS_GENER_bdpm.txt of the public medicine database.")
@@ -256,6 +275,7 @@ class Settings(BaseSettings):
             for name, value in (
                 ("dmp.base_url", self.dmp.base_url),
                 ("insi.url", self.insi.url),
+                ("directory.base_url", self.directory.base_url),
                 ("mss.white_list_url", self.mss.white_list_url),
                 ("feeds.timestamp_url", self.feeds.timestamp_url),
             ):

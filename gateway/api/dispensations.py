@@ -14,6 +14,7 @@ from gateway.api import relaying
 from gateway.api.access import Caller, Language, gateway_of, needs, read_body
 from gateway.api.documents import PROBLEMS, READ_PROBLEMS
 from gateway.api.order_shapes import OrderOut, order_out
+from gateway.api.prescriptions import NOTHING_TO_SEND
 from gateway.api.receipts import local
 from gateway.api.shapes import Fault, Shape
 from gateway.api.taking import BAD_KEY, NO_KEY, body_mac
@@ -26,6 +27,7 @@ from gateway.services import order_store, orders
 from gateway.services.dispensing import DispensationIn, read_dispensation
 from gateway.services.faults import findings_of
 from gateway.services.intake import UNREADABLE
+from gateway.services.order_relays import send_again
 from gateway.services.order_store import SHARED, StoredOrder
 from gateway.store.order_tables import dispensations, order_relays
 from mappings.document.base import Part
@@ -351,3 +353,34 @@ async def cancel(
     await gateway.store.write(work)
     gateway.wake()
     return _out(await gateway.store.read(lambda c: _shown(c, gateway, caller, dispensation_id, language)))
+
+
+@router.post(
+    "/v1/dispensations/{dispensation_id}/resend",
+    status_code=202,
+    response_model=DispensationOut,
+    summary="Tell the national base of a dispensation again",
+    responses=PROBLEMS,
+)
+async def resend(
+    request: Request,
+    dispensation_id: str,
+    language: Language,
+    caller: Annotated[Caller, Depends(needs("dispensations:write"))],
+) -> Response:
+    """Send again a relay given up after days of outage, under its own operation: it is never done twice."""
+    gateway = gateway_of(request)
+    by, now = f"client:{caller.client.id}", gateway.now()
+
+    def work(connection: Connection) -> int:
+        row = _own(connection, caller, dispensation_id)
+        if row.order_id is None:
+            return 0
+        return send_again(
+            connection, gateway.vault, row.order_id, dispensation=row.id, by=by, tenant=row.tenant_id, now=now
+        )
+
+    if not await gateway.store.write(work):
+        raise Conflict([NOTHING_TO_SEND.finding("")], slug="nothing-to-send")
+    gateway.wake()
+    return _out(await gateway.store.read(lambda c: _shown(c, gateway, caller, dispensation_id, language)), 202)

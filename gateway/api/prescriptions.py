@@ -30,6 +30,7 @@ from gateway.problems import Busy, Conflict, Invalid, NotFound, Unreadable, rule
 from gateway.services import order_store, prescribing
 from gateway.services.envelope import Sent
 from gateway.services.intake import Intake, IntakeOptions, IntakeRefused
+from gateway.services.order_relays import send_again
 from gateway.services.order_store import StoredOrder
 from gateway.services.orders import NoNumber, take_number
 from gateway.services.record_changes import Change
@@ -41,7 +42,7 @@ from gateway.tenants import Tenant
 from mappings import document as hub
 from mappings.document.prescription import Prescription
 
-__all__ = ["router"]
+__all__ = ["NOTHING_TO_SEND", "router"]
 
 router = APIRouter(prefix="/v1/prescriptions", tags=["prescriptions"])
 
@@ -86,6 +87,14 @@ OTHER_PATIENT = rule(
     "The new prescription is not for the same patient.",
     "Vérifiez le patient ; pour un autre, écrivez une nouvelle ordonnance.",
     "Check the patient; for another, write a new prescription.",
+)
+
+NOTHING_TO_SEND = rule(
+    "ORD-068",
+    "Rien n'a été abandonné : il n'y a rien à renvoyer à la base nationale.",
+    "Nothing was given up: there is nothing to send again to the national base.",
+    "Un envoi en attente repart seul ; un envoi refusé se corrige ou s'annule.",
+    "What waits leaves by itself; what was refused is corrected or cancelled.",
 )
 
 #: Orders of which nothing may change any more.
@@ -413,3 +422,30 @@ async def cancel(
     gateway.wake()
     stored = await _own(gateway, caller, owned.row.id)
     return _json(order_out(stored, own=True), headers={"ETag": f'"{stored.row.version}"'})
+
+
+@router.post(
+    "/{order_id}/resend",
+    status_code=202,
+    response_model=OrderOut,
+    summary="Tell the national base again",
+    responses=PROBLEMS,
+)
+async def resend(
+    request: Request,
+    order_id: str,
+    language: Language,
+    caller: Annotated[Caller, Depends(needs("documents:write"))],
+) -> Response:
+    """Send again what was given up after days of outage: the registration, the cancellation, in their order."""
+    gateway = gateway_of(request)
+    owned = await _own(gateway, caller, order_id)
+    by, now, tenant = f"client:{caller.client.id}", gateway.now(), owned.row.tenant_id
+    sent = await gateway.store.write(
+        lambda c: send_again(c, gateway.vault, order_id, dispensation=None, by=by, tenant=tenant, now=now)
+    )
+    if not sent:
+        raise Conflict([NOTHING_TO_SEND.finding("")], slug="nothing-to-send")
+    gateway.wake()
+    stored = await _own(gateway, caller, order_id)
+    return _json(order_out(stored, own=True), 202, {"ETag": f'"{stored.row.version}"'})

@@ -65,10 +65,12 @@ def settle(
         said["accepted_at"] = now
     else:
         said["reason"] = outcome.code
+    # Given up, sent again and given up again are two facts; anything else ends a relay once.
+    turn = relay.attempts if state == "abandoned" else 1
     record(
         connection,
         relay.tenant_id,
-        LedgerEntry(entry_id=entry_id("gateway", relay.id, 1, entered), kind="eprescription", state=entered, **said),
+        LedgerEntry(entry_id=entry_id("gateway", relay.id, turn, entered), kind="eprescription", state=entered, **said),
     )
 
 

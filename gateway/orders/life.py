@@ -77,6 +77,7 @@ class EventKind(StrEnum):
     DISPENSATION_CORRECTED = "dispensation_corrected"  #: the former one no longer counts
     RELAY_ACCEPTED = "relay_accepted"
     RELAY_REFUSED = "relay_refused"
+    RELAY_RESENT = "relay_resent"  #: given up, and sent again at a person's word
     CANCELLED = "cancelled"
     REPLACED = "replaced"
 

@@ -165,7 +165,7 @@ FIRST_TOO_LATE = order_rule(
     "The delay for the first dispensation is over.",
     "Adressez le patient à son prescripteur, ou dites pourquoi vous délivrez quand même dans lateReason.",
     "Send the patient to the prescriber, or say why you dispense all the same in lateReason.",
-    "code de la sécurité sociale R163-2, code de la santé publique R5132-22",
+    "code de la santé publique R5132-22",
 )
 NARCOTIC_LATE = order_rule(
     "ORD-022",

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import orjson
 import pytest
+from sqlalchemy import update
 
 from adapters.ordonnance.sandbox import ORDONNANCE_KEY
 from gateway.demonstration import Client, Demonstration
 from gateway.journey.clock import utc_now
+from gateway.store.order_tables import order_relays
+from mappings import cda as cda_forms
 from mappings import fhir
 from mappings.rendering.codes import read as read_codes
 from tests.acceptance.conftest import body_of, fault, follow, simulator
@@ -249,8 +253,6 @@ def test_an_unknown_number_during_an_outage(running: Demonstration, pharmacy: Cl
 def test_the_scanned_code(vendor: Client, pharmacy: Client, order: dict[str, Any]) -> None:
     """The code of the printed form finds the order; forged or of an order used up it is refused."""
     cda = vendor.request("GET", f"/v1/documents/{order['document']}/cda").content
-    from mappings import cda as cda_forms
-
     document: Any = cda_forms.read(cda).document
     image = document.code_image
     assert image is not None
@@ -431,3 +433,89 @@ def test_a_renewal_too_early(pharmacy: Client, vendor: Client) -> None:
     assert code_of(early) == "ORD-024"
     with_reason = relay(pharmacy, US, number, lines=[line(PARACETAMOL, "2", earlyReason="Départ en voyage")])
     assert with_reason.status_code == 202
+
+
+def test_a_relay_given_up_is_sent_again(running: Demonstration, vendor: Client, pharmacy: Client) -> None:
+    """After thirty days of outage it is abandoned, told as such, and leaves again at a word: one execution, counted."""
+    order: dict[str, Any] = write(vendor).json()
+    path = f"/v1/prescriptions/{order['id']}"
+    until(lambda: vendor.request("GET", path).json(), lambda body: body["state"] == "registered")
+    assert code_of(vendor.request("POST", f"{path}/resend")) == "ORD-068"
+    fault(running, "ordonnance", fault="unavailable", transaction="executions", count=100_000)
+    done = relay(pharmacy, US, order["number"], lines=[line(PARACETAMOL)]).json()
+    own = f"/v1/dispensations/{done['id']}"
+    assert code_of(pharmacy.request("POST", f"{own}/resend")) == "ORD-068"
+    long_ago = utc_now() - timedelta(days=31)
+    mine = order_relays.c.dispensation_id == done["id"], order_relays.c.first_failed_at.is_not(None)
+
+    def a_month_later() -> dict[str, Any]:
+        aged = update(order_relays).where(*mine).values(first_failed_at=long_ago)
+        running.gateway.store.write_now(lambda c: c.execute(aged))
+        found: dict[str, Any] = pharmacy.request("GET", own).json()["relay"]
+        return found
+
+    until(a_month_later, lambda relay: relay["state"] == "abandoned")
+    given_up = settled(pharmacy, done["id"], "abandoned")
+    assert given_up["relay"]["fix"]
+    assert given_up["order"]["contested"] == [done["id"]]
+    base = running.sandbox.ordonnance.api_url
+    httpx.delete(f"{base}/faults", trust_env=False, timeout=10).raise_for_status()
+    assert vendor.request("POST", f"{own}/resend").status_code == 403
+    again = pharmacy.request("POST", f"{own}/resend")
+    assert again.status_code == 202, again.text
+    assert again.json()["relay"]["state"] in ("queued", "accepted")
+    assert settled(pharmacy, done["id"])["order"]["contested"] == []
+    held = {one["number"]: one for one in simulator(running, "ordonnance", "/prescriptions").json()}
+    assert len(held[order["number"]]["executions"]) == 1
+    kinds = [event["kind"] for event in vendor.request("GET", path).json()["events"]]
+    assert kinds[-4:] == ["dispensed", "relay_refused", "relay_resent", "relay_accepted"]
+
+
+@pytest.mark.parametrize("form", ["fhir", "cda"])
+def test_a_prescription_written_in_another_form(
+    vendor: Client, pharmacy: Client, form: str, ans_check: Callable[[bytes], list[str]]
+) -> None:
+    """A Bundle or a CDA without a number gets one, prints it, passes the official rules, and is dispensed on."""
+    sent = documents.load(fresh_prescription())
+    if form == "fhir":
+        content, media = orjson.dumps(fhir.write(sent).bundle), "application/fhir+json"
+    else:
+        printed = documents.PDF
+        content, media = cda_forms.write(sent, pdf=printed).data, "application/xml"
+    answer = vendor.request(
+        "POST",
+        "/v1/prescriptions",
+        content=content,
+        headers={"Content-Type": media, "Idempotency-Key": f"other-{form}-{next(keys)}"},
+    )
+    assert answer.status_code == 201, answer.text
+    order = answer.json()
+    assert order["number"]
+    assert [(one["prescribed"], one["renewals"]) for one in order["lines"]] == [("2", 1), ("1", 2), ("1", 0)]
+    assert follow(vendor, order["document"])["state"] == "completed"
+    cda = vendor.request("GET", f"/v1/documents/{order['document']}/cda").content
+    assert order["number"].encode() in cda
+    assert ans_check(cda) == []
+    kept: Any = cda_forms.read(cda).document
+    assert [one.medication.label for one in kept.lines if one.kind == "medication"] == [
+        one.medication.label for one in sent.lines if one.kind == "medication"
+    ]
+    given = relay(pharmacy, US, order["number"], lines=[line(order["lines"][0]["id"])])
+    assert given.status_code == 202, given.text
+    assert given.json()["order"]["lines"][0]["left"] == "1"
+
+
+def test_an_order_past_its_validity(vendor: Client, pharmacy: Client) -> None:
+    """Its last day gone, it is found as expired and refused by name."""
+    document = fresh_prescription()
+    day = utc_now().date()
+    document["acts"][0]["period"] = {
+        "start": (day - timedelta(days=20)).isoformat(),
+        "end": (day - timedelta(days=1)).isoformat(),
+    }
+    order = write(vendor, document).json()
+    assert search(pharmacy, order["number"]).json()["state"] == "expired"
+    refused = relay(pharmacy, US, order["number"], lines=[line(PARACETAMOL)])
+    assert refused.status_code == 409
+    assert code_of(refused) == "ORD-004"
+    assert "prescripteur" in refused.json()["faults"][0]["fix"]
