@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import MetaData
+from collections.abc import Iterable
+from typing import Any
 
-__all__ = ["metadata"]
+from sqlalchemy import Connection, LargeBinary, MetaData, Table, event
+
+__all__ = ["metadata", "unsampled"]
 
 #: Names of constraints are fixed so that migrations name the same thing on SQLite and PostgreSQL.
 metadata = MetaData(
@@ -16,3 +19,23 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+
+def unsampled(tables: Iterable[Table]) -> list[str]:
+    """The PostgreSQL statements that keep the planner's statistics free of sealed bytes.
+
+    ANALYZE keeps samples of a column in a catalogue that deleting its rows does not clean.
+    """
+    return [
+        f'ALTER TABLE "{table.name}" ALTER COLUMN "{column.name}" SET STATISTICS 0'
+        for table in tables
+        for column in table.columns
+        if isinstance(column.type, LargeBinary)
+    ]
+
+
+@event.listens_for(metadata, "after_create")
+def _unsampled(target: MetaData, connection: Connection, *, tables: Iterable[Table], **_: Any) -> None:
+    if connection.dialect.name == "postgresql":
+        for statement in unsampled(tables):
+            connection.exec_driver_sql(statement)
