@@ -17,6 +17,7 @@ from gateway.api import (
     apcv,
     checks,
     deliveries,
+    directory,
     dispensations,
     documents,
     errors,
@@ -149,7 +150,7 @@ def create_app(
         dispensations,
     ):
         app.include_router(module.router)
-    for module in (messages, inbox, teams):
+    for module in (messages, inbox, teams, directory):
         app.include_router(module.router)
     install_console(app)
     app.add_middleware(RequestFrame)

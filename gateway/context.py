@@ -16,6 +16,7 @@ from gateway.gate import Gate
 from gateway.journey.clock import Clock, utc_now
 from gateway.journey.worker import Worker
 from gateway.pulse import Pulse
+from gateway.services.directory import Directory
 from gateway.services.mail_sessions import MailSessions
 from gateway.settings import Settings
 from gateway.store.engine import Store
@@ -74,6 +75,8 @@ class Gateway:
     moment: Callable[[str], None] = nothing
     #: Pro Santé Connect sessions that open mailboxes.
     mail_sessions: MailSessions = field(default_factory=MailSessions)
+    #: The health directory; None where the settings name none.
+    directory: Directory | None = None
     health: dict[str, Any] = field(default_factory=dict)
 
     def now(self) -> datetime:

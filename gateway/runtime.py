@@ -26,6 +26,7 @@ from gateway.journey.retry import RetryPolicy
 from gateway.journey.worker import Worker
 from gateway.packs import use_value_sets
 from gateway.pulse import Pulse
+from gateway.services.directory import open_directory
 from gateway.services.orders import close_service
 from gateway.settings import Settings
 from gateway.store.engine import Store
@@ -115,6 +116,7 @@ def retry_policy(settings: Settings) -> RetryPolicy:
 async def start_gateway(gateway: Gateway, *, workers: bool, mail_only: bool = False) -> None:
     """Start what runs beside the interface: signals between nodes, measures, the warm pool and, if asked, workers."""
     gateway.signals = Signals(gateway.store)
+    gateway.directory = open_directory(gateway.settings)
     gateway.pulse = Pulse()
     gateway.pulse.start()
     gateway.health["chores"] = [asyncio.create_task(_count_backlog(gateway), name="backlog")]
@@ -233,6 +235,8 @@ async def stop_gateway(gateway: Gateway) -> None:
         chore.cancel()
     await asyncio.gather(*chores, return_exceptions=True)
     await close_service(gateway)
+    if gateway.directory is not None:
+        await gateway.directory.aclose()
     if gateway.pulse is not None:
         await gateway.pulse.stop()
     await asyncio.to_thread(partial(gateway.pool.shutdown, wait=True, cancel_futures=True))

@@ -98,7 +98,12 @@ class DirectoryClient:
                 "active": "true",
             },
         )
-        return next((entry for entry in found if entry.id == f"8{rpps}"), None)
+        entry = next((entry for entry in found if entry.id == f"8{rpps}"), None)
+        if entry is not None:
+            return entry
+        # Somebody without a place of practice has no role: the search by roles does not find them.
+        alone = await self._ask(f"person|{rpps}", "Practitioner", {"identifier": f"https://rpps.esante.gouv.fr|{rpps}"})
+        return next((entry for entry in alone if entry.id == f"8{rpps}"), None)
 
     async def structure(self, identifier: str) -> DirectoryEntry | None:
         """The structure of a Struct_IdNat, or None; raises :class:`DirectoryUnavailable`."""
@@ -135,7 +140,7 @@ class DirectoryClient:
         except httpx.HTTPError as exc:
             raise DirectoryUnavailable(type(exc).__name__) from exc
         if answer.status_code in (404, 410):
-            return ()
+            return self._keep(key, now, ())
         if answer.status_code != 200:
             after = answer.headers.get("retry-after", "")
             raise DirectoryUnavailable(f"http_{answer.status_code}", float(after) if after.isdigit() else None)
@@ -145,11 +150,18 @@ class DirectoryClient:
             raise DirectoryUnavailable(exc.code) from None
         if not isinstance(value, dict) or value.get("resourceType") != "Bundle":
             raise DirectoryUnavailable("not_a_bundle")
-        entries = tuple(read_bundle(value))
+        return self._keep(key, now, tuple(read_bundle(value)))
+
+    def _keep(self, key: str, now: float, entries: tuple[DirectoryEntry, ...]) -> tuple[DirectoryEntry, ...]:
         self._cache[key] = (now, entries)
         while len(self._cache) > self.settings.cache_size:
             self._cache.popitem(last=False)
         return entries
+
+    def forget(self, identifier: str) -> None:
+        """Ask anew next time about a RPPS or a structure, once what was told of it proved wrong."""
+        for kind in ("rpps", "person", "structure"):
+            self._cache.pop(f"{kind}|{identifier}", None)
 
     async def _pace(self) -> None:
         now = self._monotonic()

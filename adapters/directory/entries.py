@@ -58,13 +58,26 @@ class DirectoryEntry:
     places: tuple[Place, ...] = ()
     mailboxes: tuple[Mailbox, ...] = ()
 
-    def best_mailbox(self, structure: str | None = None) -> Mailbox | None:
-        """The mailbox to prefer: of the workplace, then by rank, then the personal one; never a red-listed one."""
-        usable = [m for m in self.mailboxes if not m.red_list and m.kind != "APP"]
+    def usable_mailboxes(self, structure: str | None = None) -> list[Mailbox]:
+        """The mailboxes that may be offered, the surest first: of the workplace, then by rank, the personal, the rest.
+
+        Never a red-listed one, nor an applicative one. Of somebody who practises in several places, no place stated,
+        only those that are the person's own: which place is meant cannot be guessed.
+        """
+        found = [m for m in self.mailboxes if not m.red_list and m.kind != "APP"]
         if structure is not None:
-            usable = [m for m in usable if m.structure in (None, structure)]
+            found = [m for m in found if m.structure in (None, structure)]
+        elif len({m.structure for m in found if m.structure is not None}) > 1:
+            found = [m for m in found if m.structure is None]
         order = list(Confidence)
-        return min(usable, key=lambda m: (order.index(m.confidence), m.rank), default=None)
+        kept: dict[str, Mailbox] = {}
+        for one in sorted(found, key=lambda m: (order.index(m.confidence), m.rank, m.address)):
+            kept.setdefault(one.address.lower(), one)
+        return list(kept.values())
+
+    def best_mailbox(self, structure: str | None = None) -> Mailbox | None:
+        """The first of :meth:`usable_mailboxes`, or None."""
+        return next(iter(self.usable_mailboxes(structure)), None)
 
 
 def _list(value: Any) -> Sequence[Any]:

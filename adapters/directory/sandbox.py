@@ -95,6 +95,22 @@ _PRACTITIONERS: dict[str, dict[str, Any]] = {
         "identifier": [{"system": "https://rpps.esante.gouv.fr", "value": "10112233449"}],
         "name": [{"family": "ANCIEN", "given": ["Paul"]}],
     },
+    "p4": {
+        "resourceType": "Practitioner",
+        "id": "p4",
+        "active": True,
+        "identifier": [{"system": "https://rpps.esante.gouv.fr", "value": "10123456781"}],
+        "name": [{"family": "MORVAN", "given": ["Yann"]}],
+    },
+    # Retired from every place, and still with a mailbox of her own.
+    "p5": {
+        "resourceType": "Practitioner",
+        "id": "p5",
+        "active": True,
+        "identifier": [{"system": "https://rpps.esante.gouv.fr", "value": "10098765430"}],
+        "name": [{"family": "TANGUY", "given": ["Soizic"]}],
+        "telecom": [_mailbox("soizic.tanguy@medecin.formation.mssante.fr", "PER")],
+    },
 }
 _ROLES: list[dict[str, Any]] = [
     {
@@ -103,7 +119,7 @@ _ROLES: list[dict[str, Any]] = [
         "active": True,
         "practitioner": {"reference": f"Practitioner/{person}"},
         "organization": {"reference": f"Organization/{place}"},
-        "code": [{"coding": [{"system": _G15, "code": "10"}]}],
+        "code": [{"coding": [{"system": _G15, "code": "21" if person == "p4" else "10"}]}],
         "telecom": boxes,
     }
     for number, (person, place, boxes) in enumerate(
@@ -112,6 +128,7 @@ _ROLES: list[dict[str, Any]] = [
             ("p2", "o1", []),
             ("p2", "o2", [_mailbox("erwan.legoff@hopital.formation.mssante.fr", "PER")]),
             ("p3", "o1", []),
+            ("p4", "o3", []),
         ],
         1,
     )
@@ -191,12 +208,15 @@ def _find(resource: str, asked: dict[str, list[str]]) -> list[dict[str, Any]] | 
         included = [_PRACTITIONERS[key] for key in sorted(people)] if roles else []
         places = sorted({r["organization"]["reference"].rpartition("/")[2] for r in roles})
         return [*roles, *included, *(_ORGANIZATIONS[key] for key in places)]
+    if resource == "Practitioner" and "identifier" in asked:
+        wanted = asked["identifier"][0].rpartition("|")[2]
+        return [one for one in _PRACTITIONERS.values() if any(i["value"] == wanted for i in one["identifier"])]
     if resource == "Organization" and "identifier" in asked:
         wanted = asked["identifier"][0]
         return [
             one
             for one in _ORGANIZATIONS.values()
-            if any(i["value"] in (wanted, f"1{wanted}", f"3{wanted}") for i in one["identifier"])
+            if any(i["value"] in (wanted, f"1{wanted}", f"2{wanted}", f"3{wanted}") for i in one["identifier"])
         ]
     if resource == "Organization" and "mailbox-mss:exact" in asked:
         wanted = asked["mailbox-mss:exact"][0]

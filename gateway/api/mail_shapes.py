@@ -182,9 +182,10 @@ class TeamIn(Part):
     members: tuple[TeamMember, ...] = Field(min_length=1, max_length=100)
 
 
-class TeamMember(MailRecipient):
+class TeamMember(Part):
     """A member of a team."""
 
+    address: str = Field(min_length=3, max_length=254, pattern=r"^[^\s@]+@[^\s@]+$", description="MSSanté address.")
     kind: str = Field("professional", pattern="^(professional|structure|application)$")
     label: str | None = Field(None, max_length=200, description="Name people know the member by.")
     id: str | None = Field(None, max_length=64, description="PS_IdNat or Struct_IdNat.")

@@ -34,6 +34,7 @@ from gateway.journey.posting import Posting, post
 from gateway.journey.record import withdraw_all
 from gateway.problems import Conflict, Forbidden, Invalid, NotFound, Unreadable, rule
 from gateway.services.addressing import Answered, addressed, answered
+from gateway.services.directory import resolved
 from gateway.services.envelope import NOT_JSON_OBJECT, DeliverTo, Envelope, Sent
 from gateway.services.faults import findings_of
 from gateway.services.intake import UNREADABLE, describe_actor
@@ -144,10 +145,10 @@ async def _take(gateway: Gateway, caller: Caller, tenant: Tenant, body: bytes, k
     if earlier is not None:
         return earlier
     asked = _asked(gateway, body)
+    named = await resolved(gateway.directory, asked.recipients)
     carried = [await _carried(gateway, caller, tenant, asked, index, key) for index in range(len(asked.documents))]
 
     def read(connection: Connection) -> tuple[tuple[dict[str, Any], ...], Answered | None, dict[str, Any] | None]:
-        named = [one.model_dump(mode="json") for one in asked.recipients]
         recipients = addressed(connection, tenant.id, named, asked.teams)
         answering = answered(connection, tenant.id, asked.in_reply_to) if asked.in_reply_to else None
         actor = describe_actor(asked.actor) if asked.actor else _actor_of(connection, tenant, carried)

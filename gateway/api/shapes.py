@@ -75,6 +75,10 @@ class RecipientOut(Shape):
     id: str
     address: str = Field(description="MSSanté address; of a citizen, the domain only.")
     class_: str = Field(alias="class", description="ps, bal_org, bal_app or citizen.")
+    confidence: str | None = Field(
+        None,
+        description="Of an address found in the directory: place (the person, there), person, or structure.",
+    )
     state: str = Field(description="pending, submitted, delivered, read, failed or unknown.")
     at: datetime | None = None
     code: str | None = None

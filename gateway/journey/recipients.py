@@ -40,7 +40,7 @@ def enrol(
     recipients: list[dict[str, Any]],
     now: datetime,
 ) -> None:
-    """Write the recipients of a delivery (``address``, ``kind``), in the order of the mail."""
+    """Write the recipients of a delivery, in the mail's order: ``address``, ``kind``, ``confidence`` of one looked up."""
     rows = []
     for rank, one in enumerate(recipients):
         number = new_id("rcp", now)
@@ -54,6 +54,7 @@ def enrol(
                 "class": CLASSES[str(one.get("kind") or "professional")],
                 "lookup": lookup(vault, tenant, address),
                 "sealed": vault.seal(tenant, address.encode(), number),
+                "confidence": one.get("confidence"),
                 "state": PENDING,
                 "updated_at": now,
             }

@@ -80,7 +80,7 @@ def addressed(
     """The recipients named and the members of the teams, each once; :class:`Invalid` with every fault."""
     faults: list[Finding] = []
     out: dict[str, dict[str, Any]] = {}
-    named = [(f"{place}/recipients/{index}", one) for index, one in enumerate(recipients)]
+    named = [(str(one.get("place") or f"{place}/recipients/{i}"), one) for i, one in enumerate(recipients)]
     for index, name in enumerate(wanted):
         row = connection.execute(
             select(teams).where(teams.c.tenant_id == tenant, (teams.c.id == name) | (teams.c.name == name))
@@ -92,7 +92,8 @@ def addressed(
     for where, one in named:
         address, found = check_address(str(one["address"]), str(one["kind"]), where)
         faults += found
-        out.setdefault(address.lower(), {"address": address, "kind": one["kind"]})
+        sure = {"confidence": one["confidence"]} if one.get("confidence") else {}
+        out.setdefault(address.lower(), {"address": address, "kind": one["kind"], **sure})
     if not named and not faults:
         faults.append(NOBODY.finding(f"{place}/recipients"))
     if len(out) > MOST:

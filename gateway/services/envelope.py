@@ -45,11 +45,23 @@ NOT_JSON_OBJECT = rule(
 
 
 class MailRecipient(Part):
-    """A mailbox a document is mailed to."""
+    """A mailbox a document is mailed to: its address, or the number by which the directory knows it."""
 
-    address: str = Field(min_length=3, max_length=254, pattern=r"^[^\s@]+@[^\s@]+$", description="MSSanté address.")
+    address: str | None = Field(
+        None, min_length=3, max_length=254, pattern=r"^[^\s@]+@[^\s@]+$", description="MSSanté address."
+    )
+    rpps: str | None = Field(
+        None, pattern="^8?[0-9]{11}$", description="In place of address: the professional, found in the directory."
+    )
+    structure: str | None = Field(
+        None,
+        pattern="^[0-4][0-9A-Z]{9,15}$",
+        description="In place of address: the structure (Struct_IdNat); with rpps, where the professional practises.",
+    )
     kind: str = Field(
-        "professional", pattern="^(professional|structure|application|citizen)$", description="Whose mailbox it is."
+        "professional",
+        pattern="^(professional|structure|application|citizen)$",
+        description="Whose mailbox it is; of one found in the directory, the directory says it.",
     )
 
 

@@ -30,6 +30,7 @@ def recipients_by_delivery(
                 "id": row.id,
                 "address": recipients.shown(vault, row),
                 "class": row._mapping["class"],
+                "confidence": row.confidence,
                 "state": row.state,
                 "at": row.updated_at,
                 "code": row.code,

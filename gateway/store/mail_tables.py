@@ -94,6 +94,7 @@ mail_recipients = Table(
     Column("class", String(8), nullable=False),  # ps, bal_org, bal_app, citizen (as the ledger)
     Column("lookup", String(64), nullable=False),  # keyed hash of the address in lower case
     Column("sealed", Blob, nullable=False),  # the address
+    Column("confidence", String(12)),  # place, person, structure: of an address the directory gave
     Column("state", String(10), nullable=False),  # pending, submitted, delivered, read, failed, unknown
     Column("code", String(60)),
     Column("original_code", String(40)),

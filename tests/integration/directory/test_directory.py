@@ -133,3 +133,35 @@ def test_a_wrong_key_is_an_operator_matter(directory: DirectorySandbox) -> None:
 def test_odd_bundles_give_nothing(bundle: dict[str, Any]) -> None:
     """Never a failure of ours."""
     assert read_bundle(bundle) == []
+
+
+def test_somebody_without_a_place_is_found_by_the_second_question(directory: DirectorySandbox) -> None:
+    """No role says where they practise: their own mailbox still does."""
+    entry = run(directory, lambda c: c.practitioner("10098765430"))
+    assert entry.places == ()
+    assert entry.best_mailbox().confidence is Confidence.PERSON
+
+
+def test_which_place_is_never_guessed(directory: DirectorySandbox) -> None:
+    """Two places and no box of one's own: nothing is offered until a place is stated."""
+    entry = run(directory, lambda c: c.practitioner("10456789014"))
+    assert entry.usable_mailboxes() == []
+    assert [box.address for box in entry.usable_mailboxes("1590780193")] == [
+        "erwan.legoff@hopital.formation.mssante.fr",
+        "cardiologie@hopital.formation.mssante.fr",
+    ]
+
+
+def test_an_answer_proved_wrong_is_forgotten(directory: DirectorySandbox) -> None:
+    """After ``forget`` the directory is asked anew."""
+
+    async def ask(client: DirectoryClient) -> int:
+        await client.practitioner("99700218896")
+        before = len(directory.journal.all())
+        await client.practitioner("99700218896")
+        assert len(directory.journal.all()) == before
+        client.forget("99700218896")
+        await client.practitioner("99700218896")
+        return len(directory.journal.all()) - before
+
+    assert run(directory, ask) == 1
