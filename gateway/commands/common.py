@@ -20,10 +20,12 @@ def starting() -> Iterator[Settings]:
     import typer
     from pydantic import ValidationError
 
+    from gateway.heap import give_back_large_blocks
     from gateway.settings import Settings
     from gateway.store.engine import StoreUnavailable
     from gateway.store.ownership import AlreadyServed, WrongMasterKey
 
+    give_back_large_blocks()
     try:
         yield Settings()
     except ValidationError as exc:

@@ -72,9 +72,11 @@ def warm_up() -> str:
     """Convert and print the sample once; gives the kind of the document converted."""
     import orjson
 
+    from gateway.heap import give_back_large_blocks
     from gateway.services.intake import IntakeOptions, convert
     from mappings.rendering.pdf import cda_pdf
 
+    give_back_large_blocks()
     made = convert(orjson.dumps(_sample()), "json", IntakeOptions(fresh_oid="2.25.1", now="2026-01-05T10:00:00+01:00"))
     cda_pdf(made.cda)
     return made.kind
