@@ -12,7 +12,6 @@ from gateway.services.intake import (
     Form,
     IntakeOptions,
     IntakeRefused,
-    cda_fault,
     printed_form,
     read_document,
 )
@@ -100,7 +99,7 @@ def _document(data: bytes, form: Form, environment: Environment) -> list[Finding
     try:
         written = cda.write(document, pdf=printed_form(document))
     except cda.CdaError as exc:
-        return [*findings, cda_fault(exc)]
+        return [*findings, *exc.findings]
     # The identity was judged above, with places in what was sent.
     written_faults = [each for each in _cda(written.data, environment) if not each.code.startswith("INS-")]
     return findings + written_faults

@@ -72,15 +72,15 @@ def _write(document: Any, to: str) -> tuple[bytes, LossReport]:
         try:
             written = fhir.write(document)
         except fhir.FhirError as exc:
-            raise ConvertRefused([exc.finding]) from exc
+            raise ConvertRefused(list(exc.findings)) from exc
         return orjson.dumps(written.bundle, option=orjson.OPT_INDENT_2) + b"\n", written.loss
-    from gateway.services.intake import cda_fault, printed_form
+    from gateway.services.intake import printed_form
     from mappings import cda
 
     try:
         made = cda.write(document, pdf=printed_form(document))
     except cda.CdaError as exc:
-        raise ConvertRefused([cda_fault(exc)]) from exc
+        raise ConvertRefused(list(exc.findings)) from exc
     return made.data, made.loss
 
 

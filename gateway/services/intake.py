@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from conformance.verdict import Finding, Rule, Severity, Text, Verdict
+from conformance.verdict import Finding, Severity, Verdict
 from gateway.problems import rule
 from gateway.services.faults import findings_of
 from gateway.services.feed_facts import facts_of
@@ -146,7 +146,7 @@ def convert(body: bytes, form: Form, options: IntakeOptions) -> Intake:
     try:
         written = cda.write(document, pdf=pdf)
     except cda.CdaError as exc:
-        raise IntakeRefused([cda_fault(exc)]) from exc
+        raise IntakeRefused(list(exc.findings)) from exc
     qualified = document.patient.qualified
     data = written.data
     if form == "cda" and qualified:
@@ -229,7 +229,10 @@ def _as_bundle(document: Any) -> tuple[bytes, LossReport]:
 
     from mappings import fhir
 
-    written = fhir.write(document)
+    try:
+        written = fhir.write(document)
+    except fhir.FhirError as exc:
+        raise IntakeRefused(list(exc.findings)) from exc
     return orjson.dumps(written.bundle), written.loss
 
 
@@ -258,7 +261,7 @@ def read_document(body: bytes, form: Form, options: IntakeOptions) -> tuple[Any,
         try:
             read = cda.read(body)
         except cda.CdaError as exc:
-            raise IntakeRefused([cda_fault(exc)]) from exc
+            raise IntakeRefused(list(exc.findings)) from exc
         return read.document, read.loss, list(read.findings)
     except ValidationError as exc:
         raise IntakeRefused(list(findings_of(exc))) from None
@@ -309,13 +312,6 @@ def check_identity_of(document: Any, environment: Literal["test", "production"])
             attributes=tuple(patient.attributes),
         ).findings
     )
-
-
-def cda_fault(error: Any) -> Finding:
-    """The finding of a CDA that cannot be written or read."""
-    fix = Text("Complétez ou corrigez cette partie.", "Complete or correct this part.")
-    rule = Rule(code=error.code, message=error.text, fix=fix, source="CI-SIS, structuration minimale")
-    return rule.finding(error.place)
 
 
 def printed_form(document: Any) -> bytes | None:

@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from conformance.verdict import Finding
 from gateway.problems import rule
 from gateway.services.faults import findings_of
-from gateway.services.intake import cda_fault
 from security.errors import UnsafeInput
 
 __all__ = ["UNREAD", "Unfolded", "unfold"]
@@ -44,7 +43,7 @@ def unfold(data: bytes) -> Unfolded:
     try:
         read = cda.read(data)
     except cda.CdaError as exc:
-        return Unfolded(findings=(cda_fault(exc),))
+        return Unfolded(findings=exc.findings)
     except ValidationError as exc:
         return Unfolded(findings=tuple(findings_of(exc)))
     except UnsafeInput as exc:
@@ -54,7 +53,7 @@ def unfold(data: bytes) -> Unfolded:
     try:
         written = fhir.write(document)
     except fhir.FhirError as exc:
-        findings.append(exc.finding)
+        findings += exc.findings
     else:
         bundle, loss = orjson.dumps(written.bundle), loss + written.loss
     return Unfolded(

@@ -15,6 +15,7 @@ from uuid import UUID, uuid5
 
 from lxml import etree
 
+from mappings.cda.errors import Unwritable
 from mappings.document.people import Identifier
 from mappings.document.values import Code, Concept, Moment, Period, Quantity, QuantityRange, Ratio
 from mappings.loss import LossLog
@@ -130,6 +131,7 @@ class Builder:
     created_at: Moment  #: when the document was made
     pdf: bytes | None = None  #: printed copy of the document
     log: LossLog = field(default_factory=LossLog)
+    faults: list[Unwritable] = field(default_factory=list)  #: what the body holds that a CDA cannot say
     _anchors: dict[str, int] = field(default_factory=dict)
     _prefix: bytes = b""  #: what the derived identifiers of the document are made from, before the place
 

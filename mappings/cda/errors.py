@@ -10,9 +10,13 @@ The tree::
 
 from __future__ import annotations
 
-from conformance.verdict import Text
+from typing import TypeVar
 
-__all__ = ["CdaError", "MissingPart", "NotCda", "Unwritable"]
+from conformance.verdict import Finding, Rule, Text
+
+__all__ = ["CdaError", "MissingPart", "NotCda", "Unwritable", "together"]
+
+_FIX = Text("Complétez ou corrigez cette partie.", "Complete or correct this part.")
 
 
 class CdaError(Exception):
@@ -26,7 +30,20 @@ class CdaError(Exception):
         self.code = code
         self.place = place
         self.text = text
+        #: Faults found beside this one in the same writing or reading.
+        self.others: tuple[CdaError, ...] = ()
         super().__init__(f"{code} at {place or '/'}: {text.fr}")
+
+    @property
+    def finding(self) -> Finding:
+        """The same, as a finding of a verdict."""
+        rule = Rule(code=self.code, message=self.text, fix=_FIX, source="CI-SIS, structuration minimale")
+        return rule.finding(self.place)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Every fault, this one first."""
+        return (self.finding, *(other.finding for other in self.others))
 
 
 class Unwritable(CdaError, ValueError):
@@ -42,3 +59,13 @@ class MissingPart(Unwritable):
 
 class NotCda(CdaError):
     """The bytes are XML, but not a CDA of the CI-SIS."""
+
+
+E = TypeVar("E", bound=CdaError)
+
+
+def together(faults: list[E]) -> E:
+    """The first of some faults, the others beside it: what is raised once everything was looked at."""
+    first = faults[0]
+    first.others = tuple(faults[1:])
+    return first

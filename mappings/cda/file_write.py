@@ -6,9 +6,7 @@ import base64
 
 from lxml import etree
 
-from conformance.verdict import Text
 from mappings.cda.build import Builder, sub
-from mappings.cda.errors import Unwritable
 from mappings.cda.header_write import HeaderPlan
 from mappings.document.report import Report
 
@@ -17,20 +15,9 @@ __all__ = ["PLAN", "write_file"]
 #: IHE XDS-SD scanned document; an unstructured document has exactly three templateIds.
 PLAN = HeaderPlan(templates=(("1.3.6.1.4.1.19376.1.2.20", None),))
 
-WRITTEN = ("application/pdf", "text/plain")
-
 
 def write_file(document: Report, builder: Builder) -> etree._Element:
-    """Add the body of a report. Raises :class:`Unwritable` for a file that must first become a PDF."""
-    if document.media_type not in WRITTEN:
-        raise Unwritable(
-            "CDA-WRITE-004",
-            "/mediaType",
-            Text(
-                "Un CDA de niveau 1 porte un PDF/A-1 ou du texte : convertir d'abord ce fichier en PDF.",
-                "A level 1 CDA holds a PDF/A-1 or text: turn this file into a PDF first.",
-            ),
-        )
+    """Add the body of a report, a PDF or a text."""
     body = sub(sub(builder.root, "component"), "nonXMLBody")
     text = sub(body, "text", mediaType=document.media_type, representation="B64")
     text.text = base64.b64encode(document.content).decode("ascii")

@@ -22,6 +22,7 @@ from mappings.document.header import (
     Recipient,
 )
 from mappings.document.people import Author, RelatedPerson
+from mappings.document.values import Code
 
 __all__ = ["read_header"]
 
@@ -53,14 +54,9 @@ def _patient_role(reader: Reader) -> _Element:
     return roles[0]
 
 
-def read_header(reader: Reader) -> dict[str, Any]:
-    """The members of the header, ready for any kind of document.
-
-    Raises :class:`NotCda` when the patient, the date, the author or the document type is missing.
-    """
-    root = reader.root
-    log = reader.log
-    created = reader.moment(_required(reader, "effectiveTime"))
+def _created(reader: Reader) -> str:
+    element = _required(reader, "effectiveTime")
+    created = reader.moment(element)
     if created is None:
         raise NotCda(
             "CDA-READ-002",
@@ -69,13 +65,35 @@ def read_header(reader: Reader) -> dict[str, Any]:
         )
     if len(created) <= 10:
         # A date alone (not caught by the official rules): midnight, said as a finding.
-        reader.finding(rules.NO_OFFSET, _required(reader, "effectiveTime"))
+        reader.finding(rules.NO_OFFSET, element)
         created = f"{created}{'-01' * ((10 - len(created)) // 3)}T00:00:00{reader.offset}"
     reader.offset = created[-6:]
-    role = _patient_role(reader)
+    return created
+
+
+def _type(reader: Reader) -> Code:
     document_type = reader.code(_required(reader, "code"))
     if document_type is None:
         raise NotCda("CDA-READ-002", "/ClinicalDocument/code", Text("Le type du document manque.", "No type."))
+    return document_type
+
+
+def read_header(reader: Reader) -> dict[str, Any]:
+    """The members of the header, ready for any kind of document.
+
+    Raises :class:`NotCda`, with every fault in ``findings``, when the patient, the date, the author or the document
+    type is missing.
+    """
+    root = reader.root
+    log = reader.log
+    created = reader.attempt(lambda: _created(reader))
+    subject = reader.attempt(lambda: patient(reader, _patient_role(reader)))
+    document_type = reader.attempt(lambda: _type(reader))
+    authors = reader.attempt(lambda: _authors(reader))
+    done = reader.attempt(lambda: acts(reader, created)) if created is not None and authors is not None else None
+    reader.refuse()
+    assert created is not None  # noqa: S101 - refused otherwise
+    assert document_type is not None  # noqa: S101
     title = first(root, "title")
     language = (value_of(first(root, "languageCode"), "code") or "").replace("_", "-")
     confidentiality = value_of(first(root, "confidentialityCode"), "code")
@@ -89,8 +107,8 @@ def read_header(reader: Reader) -> dict[str, Any]:
         "created_at": created,
         "language": language if len(language) == 5 else "fr-FR",
         "confidentiality": confidentiality if confidentiality in ("N", "R", "V") else "N",
-        "patient": patient(reader, role),
-        "authors": _authors(reader),
+        "patient": subject,
+        "authors": authors,
         "legal_authenticator": _authentication(reader, first(root, "legalAuthenticator")),
         "authenticators": _some(_authentication(reader, each) for each in every(root, "authenticator")),
         "custodian": _custodian(reader),
@@ -99,7 +117,7 @@ def read_header(reader: Reader) -> dict[str, Any]:
         "recipients": _some(_recipient(reader, each) for each in every(root, "informationRecipient")),
         "participants": _some(_participant(reader, each) for each in every(root, "participant")),
         "orders": _some(order(reader, each) for each in every(root, "inFulfillmentOf")),
-        "acts": acts(reader, created),
+        "acts": done,
         "replaces": replaced(reader),
         "consents": _some(consent(reader, each) for each in every(root, "authorization")),
         "encounter": encounter(reader, created),

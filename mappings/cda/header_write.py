@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from lxml import etree
 
-from conformance.verdict import Text
 from mappings.cda.build import Builder, code, hl7, ii, ivl_ts, root_element, sub, text_element, ts
-from mappings.cda.errors import MissingPart
+from mappings.cda.missing import keeper
 from mappings.cda.people_write import addresses, assigned, organization, patient_role, person_name, telecoms
 from mappings.document.header import Act, Authentication, DocumentBase, Encounter, Informant, Participant, Recipient
-from mappings.document.people import Author, Device, Identifier, Organization
+from mappings.document.people import Author, Device, Identifier
 from mappings.document.values import Code
 
 __all__ = ["HeaderPlan", "main_act_code", "write_header"]
@@ -44,25 +43,14 @@ def main_act_code(document: DocumentBase, plan: HeaderPlan) -> Code:
     return document.acts[0].code or plan.act_code or plan.document_type or document.type
 
 
-def _identity(document: DocumentBase) -> tuple[Identifier, Identifier]:
-    for place, value in (("/id", document.id), ("/setId", document.set_id)):
-        if value is None:
-            raise MissingPart(
-                place,
-                Text("L'identifiant du document doit être donné avant l'écriture.", "The identifier must be given."),
-            )
-    assert document.id is not None  # noqa: S101 - told to the type checker; the loop above raised otherwise
-    assert document.set_id is not None  # noqa: S101
-    return document.id, document.set_id
-
-
 def write_header(document: DocumentBase, plan: HeaderPlan) -> Builder:
     """Start a CDA: root, then every element of the header. The body is to be added to ``builder.root``.
 
-    Raises :class:`MissingPart` (a ValueError) when the document id, the set id, a patient identifier, a legal
-    authenticator or a custodian is missing.
+    The document lacks nothing that :func:`mappings.cda.missing.missing` names.
     """
-    document_id, set_id = _identity(document)
+    document_id, set_id = document.id, document.set_id
+    assert document_id is not None  # noqa: S101 - told to the type checker
+    assert set_id is not None  # noqa: S101
     root = root_element("ClinicalDocument")
     builder = Builder(document_id=document_id, root=root, created_at=document.created_at)
     sub(root, "realmCode", code="FR")
@@ -153,38 +141,16 @@ def _authenticators(root: _Element, document: DocumentBase) -> None:
     legal = document.legal_authenticator
     if legal is None:
         professional = document.first_professional
-        if professional is None:
-            raise MissingPart(
-                "/legalAuthenticator",
-                Text(
-                    "Aucun auteur n'est une personne : nommer le responsable du document.",
-                    "No author is a person: name who answers for the document.",
-                ),
-            )
+        assert professional is not None  # noqa: S101 - said missing otherwise
         legal = Authentication(professional=professional)
     _authentication(root, "legalAuthenticator", legal, document.created_at)
     for other in document.authenticators:
         _authentication(root, "authenticator", other, document.created_at)
 
 
-def keeper(document: DocumentBase) -> Organization | None:
-    """The custodian: the one named, else the structure of the first professional author."""
-    if document.custodian is not None:
-        return document.custodian
-    professional = document.first_professional
-    return professional.organization if professional else None
-
-
 def _custodian(root: _Element, document: DocumentBase) -> None:
     custodian = keeper(document)
-    if custodian is None or custodian.id is None:
-        raise MissingPart(
-            "/custodian",
-            Text(
-                "La structure qui conserve le document doit être donnée, avec son identifiant national.",
-                "The structure that keeps the document must be given, with its national identifier.",
-            ),
-        )
+    assert custodian is not None  # noqa: S101 - said missing otherwise
     # CI-SIS header section 6: one telecom, one address, no practice setting.
     organization(
         sub(sub(root, "custodian"), "assignedCustodian"),

@@ -6,7 +6,7 @@ Readers are tolerant: what has not the expected form gives a finding and is repo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from conformance.verdict import Finding, Rule, Text
 from mappings.cda import findings as rules
 from mappings.cda.build import V3, XSI_TYPE
-from mappings.cda.errors import NotCda
+from mappings.cda.errors import NotCda, together
 from mappings.cda.narrative_read import flat, squeeze
 from mappings.cda.place import forget_places, local, place
 from mappings.document.people import Identifier
@@ -41,6 +41,7 @@ __all__ = [
 
 _Element = etree._Element
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 
 def first(element: _Element, tag: str) -> _Element | None:
@@ -81,6 +82,7 @@ class Reader:
     root: _Element
     log: LossLog = field(default_factory=LossLog)
     findings: list[Finding] = field(default_factory=list)
+    faults: list[NotCda] = field(default_factory=list)  #: what refuses the document, told at once when it is closed
     in_body: bool = False  #: True once the header is read: what is left out from there on is clinical
     offset: str = "+01:00"  #: offset assumed for a time that has none: the document's own
     _ids: dict[str, _Element] = field(default_factory=dict)
@@ -88,6 +90,21 @@ class Reader:
     def __post_init__(self) -> None:
         for element in _IDS(self.root):
             self._ids.setdefault(element.get("ID"), element)
+
+    # --- what refuses ---
+
+    def attempt(self, make: Callable[[], T]) -> T | None:
+        """Read a part; keep the fault of one that cannot be, so that the others are looked at and told too."""
+        try:
+            return make()
+        except NotCda as fault:
+            self.faults.append(fault)
+            return None
+
+    def refuse(self) -> None:
+        """Raise the faults kept, if any: those of the header before those of the body."""
+        if self.faults:
+            raise together(sorted(self.faults, key=lambda fault: fault.code))
 
     # --- what is amiss ---
 

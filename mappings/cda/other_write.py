@@ -7,7 +7,7 @@ import base64
 from lxml import etree
 
 from conformance.verdict import Text
-from mappings.cda.build import V3, Builder, code, sub, templates, text_element, uid
+from mappings.cda.build import V3, Builder, code, root_element, sub, templates, text_element, uid
 from mappings.cda.errors import Unwritable
 from mappings.cda.header_write import HeaderPlan
 from mappings.document.other import OtherDocument, OtherSection
@@ -30,7 +30,7 @@ def plan(document: OtherDocument) -> HeaderPlan:
 
 
 def write_body(document: OtherDocument, builder: Builder) -> None:
-    """Add the body. Raises :class:`Unwritable` when the markup of a section is not a narrative block."""
+    """Add the body. Markup that is not a narrative block is noted in the faults of the builder."""
     body = builder.body()
     for index, section in enumerate(document.sections):
         _section(body, builder, section, f"/sections/{index}")
@@ -45,7 +45,7 @@ def _section(parent: _Element, builder: Builder, section: OtherSection, place: s
     if section.title is not None:
         text_element(element, "title", section.title)
     if section.markup is not None:
-        element.append(_narrative(section.markup, f"{place}/markup"))
+        element.append(_narrative(section.markup, f"{place}/markup", builder))
     elif section.text is not None:
         text = sub(element, "text")
         for line in section.text.split("\n"):
@@ -61,16 +61,19 @@ def _section(parent: _Element, builder: Builder, section: OtherSection, place: s
         _section(element, builder, inner, f"{place}/sections/{index}")
 
 
-def _narrative(markup: str, place: str) -> _Element:
+def _narrative(markup: str, place: str, builder: Builder) -> _Element:
     try:
         element = parse(markup.encode(), CDA_LIMITS)
     except UnsafeInput:
         element = None
     if element is None or element.tag != V3 + "text":
-        raise Unwritable(
-            "CDA-WRITE-006",
-            place,
-            Text("Le balisage n'est pas un bloc narratif CDA.", "The markup is not a CDA narrative block."),
+        builder.faults.append(
+            Unwritable(
+                "CDA-WRITE-006",
+                place,
+                Text("Le balisage n'est pas un bloc narratif CDA.", "The markup is not a CDA narrative block."),
+            )
         )
+        return root_element("text")
     element.tail = None
     return element

@@ -7,9 +7,7 @@ from collections.abc import Iterable
 
 from lxml import etree
 
-from conformance.verdict import Text
 from mappings.cda.build import SDTC, code, hl7, ii, null, sub, text_element
-from mappings.cda.errors import MissingPart
 from mappings.document.people import Identifier, Organization, Patient, Professional, RelatedPerson, Sex
 from mappings.document.values import Address, Code, Telecom
 
@@ -146,17 +144,6 @@ def _identifiers(patient: Patient) -> list[Identifier]:
     if patient.qualified and patient.ins is not None:
         out.append(Identifier(root=patient.ins.authority, extension=patient.ins.value))
     out += [each for each in patient.identifiers if each.extension is not None]
-    if not out:
-        raise MissingPart(
-            "/patient/identifiers",
-            Text(
-                "Le patient n'a ni INS qualifiée ni identifiant local (IPP) : donner un identifiant avec l'OID de la "
-                "structure, ou qualifier l'identité.",
-                "The patient has neither a qualified INS nor a local identifier (IPP): give one with the OID of the "
-                "structure, or qualify the identity.",
-            ),
-            code="CDA-WRITE-002",
-        )
     return list(dict.fromkeys(out))
 
 
@@ -172,8 +159,7 @@ def _guardian(parent: _Element, guardian: RelatedPerson) -> None:
 def patient_role(parent: _Element, patient: Patient, *, contact_required: bool = False) -> None:
     """Add ``patientRole``: INS when qualified, else the local identifiers alone; traits; contact.
 
-    ``contact_required`` writes a nullFlavor for an absent address or telecom (eP-MED-DM section 2). Raises
-    :class:`MissingPart` when no identifier may be written.
+    ``contact_required`` writes a nullFlavor for an absent address or telecom (eP-MED-DM section 2).
     """
     role = sub(parent, "patientRole")
     for identifier in _identifiers(patient):

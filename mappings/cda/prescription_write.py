@@ -6,11 +6,9 @@ from collections.abc import Sequence
 
 from lxml import etree
 
-from conformance.verdict import Text
 from mappings.cda import sections_write
 from mappings.cda.build import Builder, section
 from mappings.cda.device_line_write import DEVICE_HEADINGS, device_line
-from mappings.cda.errors import MissingPart
 from mappings.cda.header_write import HeaderPlan
 from mappings.cda.medication_line_write import DELIVERY_HEADINGS, POSOLOGY_HEADINGS, medication_line
 from mappings.cda.narrative import Narrative
@@ -69,15 +67,8 @@ def plan(document: Prescription) -> HeaderPlan:
 
 
 def write_body(document: Prescription, builder: Builder) -> None:
-    """Add the body. Raises :class:`MissingPart` when there is no printed copy (exactly one is imposed)."""
-    if builder.pdf is None:
-        raise MissingPart(
-            "/pdf",
-            Text(
-                "Une prescription porte la copie PDF de sa forme imprimée : la donner, ou la faire produire.",
-                "A prescription holds the PDF copy of its printed form: give it, or have it made.",
-            ),
-        )
+    """Add the body; the printed copy is there (exactly one is imposed)."""
+    assert builder.pdf is not None  # noqa: S101 - said missing otherwise
     body = builder.body()
     if document.code_image is not None:
         sections_write.code_image(body, builder, document.code_image)

@@ -12,8 +12,9 @@ from uuid import UUID
 
 from conformance.verdict import Text
 from mappings.cda.build import derived_id
-from mappings.cda.header_write import keeper, main_act_code
+from mappings.cda.header_write import main_act_code
 from mappings.cda.medication_write import main_code
+from mappings.cda.missing import keeper
 from mappings.cda.people_write import address_parts
 from mappings.cda.plans import plan_of
 from mappings.cda.prescription_write import TA_ASIP

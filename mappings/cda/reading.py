@@ -40,8 +40,9 @@ class CdaReading:
 def read(data: bytes) -> CdaReading:
     """Read a CDA of the CI-SIS.
 
-    Places in the loss report and the findings are XPaths, with the line. Raises :class:`NotCda` when the bytes are XML
-    but not a CDA with a readable header, and what :func:`security.xml.parse` raises for unsafe or malformed bytes.
+    Places in the loss report and the findings are XPaths, with the line. Raises :class:`NotCda`, with every fault in
+    ``findings``, when the bytes are XML but not a CDA with a readable header, and what :func:`security.xml.parse`
+    raises for unsafe or malformed bytes.
     """
     root = parse(data, CDA_LIMITS)
     if root.tag != V3 + "ClinicalDocument":
@@ -57,19 +58,19 @@ def read(data: bytes) -> CdaReading:
 
 
 def _read(reader: Reader) -> CdaReading:
-    header = read_header(reader)
-    reader.in_body = True
     component = first(reader.root, "component")
     body = first(component, "structuredBody") if component is not None else None
+    file = first(component, "nonXMLBody") if component is not None and body is None else None
+    if body is None and file is None:
+        said = Text("Le document n'a pas de corps.", "No body.")
+        reader.faults.append(NotCda("CDA-READ-004", "/ClinicalDocument/component", said))
+    header = read_header(reader)
+    reader.in_body = True
     if body is not None:
         document = _structured(reader, body, header)
     else:
-        body = first(component, "nonXMLBody") if component is not None else None
-        if body is None:
-            raise NotCda(
-                "CDA-READ-004", "/ClinicalDocument/component", Text("Le document n'a pas de corps.", "No body.")
-            )
-        document = read_file(reader, body, header)
+        assert file is not None  # noqa: S101 - refused with the header otherwise
+        document = read_file(reader, file, header)
     return CdaReading(document=document, loss=reader.log.report(), findings=tuple(reader.findings))
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from conformance.verdict import Text
 from mappings.document.header import Act, DocumentBase, Encounter, Order, Participant, Recipient
 from mappings.document.people import Author, Organization, Professional
 from mappings.document.values import Code
 from mappings.fhir.bundle_out import BundleOut
-from mappings.fhir.errors import Unwritable
 from mappings.fhir.names import SYSTEMS, uri_of
 from mappings.fhir.people_out import device, organization, patient, person, related, role
 from mappings.fhir.values_out import (
@@ -172,13 +170,7 @@ def composition(
     for i in range(len(authors)):
         out.log.carried(f"/authors/{i}", "Composition.author")
     custodian = custodian_of(document)
-    if custodian is None:
-        raise Unwritable(
-            "FHIR-WRITE-002",
-            "/custodian",
-            Text("La structure qui conserve le document manque.", "The custodian is missing."),
-            Text("Donnez « custodian », ou la structure de l'auteur.", "Give a custodian, or the author's structure."),
-        )
+    assert custodian is not None  # noqa: S101 - said missing otherwise
     kept_by = organization(out, "/custodian", custodian)
     out.encounter = _encounter(out, document.encounter, document.acts[0].performer)
 
@@ -219,13 +211,7 @@ def _class_of(code: Code) -> tuple[str, str]:
 
 def _attesters(out: BundleOut, document: DocumentBase) -> list[Json]:
     legal = legal_of(document)
-    if legal is None:
-        raise Unwritable(
-            "FHIR-WRITE-003",
-            "/legalAuthenticator",
-            Text("Le responsable du document manque.", "The legal authenticator is missing."),
-            Text("Donnez « legalAuthenticator ».", "Give legalAuthenticator."),
-        )
+    assert legal is not None  # noqa: S101 - said missing otherwise
     who, when = legal
     attesters = [{"mode": "legal", "time": date_time(when), "party": role(out, "/legalAuthenticator", who)}]
     for i, authentication in enumerate(document.authenticators):

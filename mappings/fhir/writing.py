@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +13,7 @@ from mappings.document.values import Code
 from mappings.fhir.bundle_out import BundleOut
 from mappings.fhir.dispensation_out import dispensation_sections, prescription_order
 from mappings.fhir.errors import Unwritable
-from mappings.fhir.header_out import composition, legal_of
+from mappings.fhir.header_out import composition, custodian_of, legal_of
 from mappings.fhir.names import LOINC, PROFILES
 from mappings.fhir.other_out import other_sections, other_tags
 from mappings.fhir.people_out import role
@@ -47,16 +48,14 @@ def write(
 
     ``timestamp`` is the instant at which the Bundle is put together (RFC 3339), the document's date when absent.
     Resource ids are derived from the document's id. The INS is written only when the identity is qualified. Raises
-    :class:`Unwritable` (a ValueError) when the document has no id, custodian or legal authenticator. Source: FR
-    Document Core (FHIR) 0.1.0, fr-bundle-document; FR Patient Summary 0.1.0 for summaries.
+    :class:`Unwritable` (a ValueError), with every fault in ``findings``, when the document has no id, custodian or
+    legal authenticator. Source: FR Document Core (FHIR) 0.1.0, fr-bundle-document; FR Patient Summary 0.1.0 for
+    summaries.
     """
-    if document.id is None:
-        raise Unwritable(
-            "FHIR-WRITE-001",
-            "/id",
-            Text("L'identifiant du document doit être donné avant l'écriture.", "The identifier must be given."),
-            Text("Donnez « id ».", "Give id."),
-        )
+    if faults := list(_missing(document)):
+        faults[0].others = tuple(faults[1:])
+        raise faults[0]
+    assert document.id is not None  # noqa: S101 - said missing otherwise
     out = BundleOut(document.id, date_time(document.created_at), identity_model)
     profile = "bundle"
     if isinstance(document, Report):
@@ -99,11 +98,36 @@ def write(
     return FhirDocument(bundle=bundle, loss=out.log.report())
 
 
+def _missing(document: DocumentBase) -> Iterator[Unwritable]:
+    """Each part that the document must get before it can be written."""
+    if document.id is None:
+        yield Unwritable(
+            "FHIR-WRITE-001",
+            "/id",
+            Text("L'identifiant du document doit être donné avant l'écriture.", "The identifier must be given."),
+            Text("Donnez « id ».", "Give id."),
+        )
+    if custodian_of(document) is None:
+        yield Unwritable(
+            "FHIR-WRITE-002",
+            "/custodian",
+            Text("La structure qui conserve le document manque.", "The custodian is missing."),
+            Text("Donnez « custodian », ou la structure de l'auteur.", "Give a custodian, or the author's structure."),
+        )
+    if legal_of(document) is None:
+        yield Unwritable(
+            "FHIR-WRITE-003",
+            "/legalAuthenticator",
+            Text("Le responsable du document manque.", "The legal authenticator is missing."),
+            Text("Donnez « legalAuthenticator ».", "Give legalAuthenticator."),
+        )
+
+
 def _first_party(out: BundleOut, document: DocumentBase) -> Json:
     """The role of the first author who is a person, else of who is legally responsible: prescriber, pharmacist."""
     for i, author in enumerate(document.authors):
         if author.professional is not None:
             return role(out, f"/authors/{i}", author.professional, author.function)
     legal = legal_of(document)
-    assert legal is not None  # noqa: S101 - composition() refused otherwise
+    assert legal is not None  # noqa: S101 - said missing otherwise
     return role(out, "/legalAuthenticator", legal[0])
