@@ -29,6 +29,7 @@ from adapters.dmp.envelope import write_envelope
 from adapters.dmp.messages import ACTIONS, DocumentRequest
 from adapters.dmp.mtom import MtomError
 from adapters.dmp.outcomes import Kind, Layer, Outcome, accepted, outcome
+from adapters.dmp.patient_list import ListedBy, PatientListAnswer, patient_list_request, read_patient_list
 from adapters.dmp.prepare import OutgoingDocument, PreparedSubmission, SubmissionIds, prepare_submission
 from adapters.dmp.search import SearchFilters, batches, matches, set_slots
 from adapters.dmp.search import slots as search_slots
@@ -215,6 +216,24 @@ class DmpClient:
             if answer.envelope.body is None
             else read_authorization(answer.envelope.body, http_status=answer.status)
         )
+
+    async def authorized_records(
+        self, actor: Actor, *, since: datetime, by: ListedBy = ListedBy.LAST_AUTHORIZATION, mode: Mode = Mode.REINFORCED
+    ) -> PatientListAnswer:
+        """List the records on which the caller is authorised (TD0.4), new or fed since an instant (with its zone).
+
+        ``INDIRECTE`` is told of new authorisations of its structure only. No patient stands in the assertion.
+        """
+        claims = actor.claims(mode, self.endpoint.software, patient=None)
+        body = patient_list_request(since, by, self.endpoint.patient_list)
+        url = self.endpoint.patients_specific or self.endpoint.patients
+        answer = await self._post("TD0.4", url, assertion=self._assert(claims), body=[body])
+        if isinstance(answer, Outcome):
+            return PatientListAnswer(outcome=_read_only(answer))
+        if answer.envelope.body is None:
+            return PatientListAnswer(outcome=_read_only(_unexpected(answer)))
+        read = read_patient_list(answer.envelope.body, http_status=answer.status)
+        return replace(read, outcome=_read_only(read.outcome))
 
     # --- search and retrieval ----------------------------------------------------------------------------------------
 

@@ -49,6 +49,10 @@ ACTIONS: Final[Mapping[str, Action]] = {
         "urn:si-dmp-habilitations:HabilitationsEndPoint:setAuthorization",
         "urn:si-dmp-habilitations:HabilitationsEndPoint:setAuthorizationResponse",
     ),
+    "TD0.4": Action(
+        "urn:si-dmp-patients:PatientSpecificEndPoint:patientList",
+        "urn:si-dmp-patients:PatientSpecificEndPoint:patientListResponse",
+    ),
     "ITI-41": Action(
         "urn:ihe:iti:2007:ProvideAndRegisterDocumentSet-b", "urn:ihe:iti:2007:ProvideAndRegisterDocumentSet-bResponse"
     ),

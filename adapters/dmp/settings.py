@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from adapters.dmp.patient_list import PatientListForm
 from security.vihf import Software, VihfProfile
 
 __all__ = ["DmpEndpoint"]
@@ -23,7 +24,8 @@ class DmpEndpoint:
     repository: str  #: URL of ITI-41 and ITI-43
     patients: str  #: URL of TD0.2
     habilitations: str  #: URL of TD0.3
-    patients_specific: str = ""  #: URL of TD0.4; its path is not public
+    patients_specific: str = ""  #: URL of TD0.4, whose path is not public: that of TD0.2 unless given
+    patient_list: PatientListForm = field(default_factory=PatientListForm)  #: how TD0.4 is spelt, a guess
     software: Software
     source_id: str  #: OID of this system: sourceId of sets, sender of HL7 v3 messages
     receiver_id: str = "1.2.250.1.213.4.1.1.1"  #: OID of the DMP

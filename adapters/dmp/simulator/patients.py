@@ -117,14 +117,15 @@ def _observation(code: str, system: str, value: bool) -> str:
     )
 
 
-def set_authorization(body: etree._Element, caller: Caller, state: State) -> bytes:
+def set_authorization(body: etree._Element, caller: Caller, state: State, now: datetime) -> bytes:
     """Declare or remove the caller's authorisation; repeating is idempotent. Raises :class:`SoapFault`."""
     texts = {etree.QName(n).localname: (n.text or "").strip() for n in body.iter(etree.Element) if n is not body}
     action = texts.get("action", "")
     if etree.QName(body).localname != "setAuthorization" or action not in ("AJOUT", "SUPPRESSION"):
         raise SoapFault("Sender", "DMPInvalidRequest", "action AJOUT ou SUPPRESSION attendue")
     patient = None if caller.patient is None else state.patient(caller.patient)
-    right = "TD0.3-add" if action == "AJOUT" else "TD0.3-remove"
+    treating = texts.get("role") == "MEDECIN_TRAITANT"
+    right = "TD0.3-add" if action == "AJOUT" else "TD0.3-give-up" if treating else "TD0.3-remove"
     if not allowed(caller, right, patient):
         raise SoapFault("Sender", "DMPAccessDenied", f"{right} refusé en mode {caller.mode}")
     if patient is None:
@@ -138,10 +139,16 @@ def set_authorization(body: etree._Element, caller: Caller, state: State) -> byt
     if action == "AJOUT":
         already = patient.authorizations.get(who) == "VALIDE"
         patient.authorizations[who] = "VALIDE"
-        if texts.get("role") == "MEDECIN_TRAITANT":
+        if not already:
+            patient.authorized_at[who] = now.replace(microsecond=0)
+        if treating:
             patient.treating_doctor = caller.person
         return _output("DMPOk", "Autorisation déjà présente" if already else "Autorisation ajoutée")
+    if treating:
+        patient.treating_doctor = ""
+        return _output("DMPOk", "Rôle de médecin traitant retiré")
     patient.authorizations.pop(who, None)
+    patient.authorized_at.pop(who, None)
     return _output("DMPOk", "Autorisation supprimée")
 
 

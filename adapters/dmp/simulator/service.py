@@ -22,6 +22,7 @@ from adapters.dmp.envelope import SOAP12, WSA, WSSE, Envelope, NotSoap, read_env
 from adapters.dmp.messages import ACTIONS, XDS
 from adapters.dmp.mtom import MtomError, Package, content_type_parameters
 from adapters.dmp.simulator.caller import Caller, Doorman
+from adapters.dmp.simulator.patient_list import patient_list
 from adapters.dmp.simulator.patients import patient_status, set_authorization
 from adapters.dmp.simulator.queries import query
 from adapters.dmp.simulator.refusals import Refused, RegistryProblem, SoapFault
@@ -88,7 +89,7 @@ class Service:
         default_factory=lambda: {
             "repository": "ITI-41 ITI-43",
             "registry": "ITI-18 ITI-57",
-            "patients": "TD0.2",
+            "patients": "TD0.2 TD0.4",
             "habilitations": "TD0.3",
         }
     )
@@ -244,7 +245,9 @@ class Service:
             return retrieved(body, caller, self.state)
         if transaction == "TD0.2":
             return Reply(body=patient_status(body, caller, self.state, now), outcome="accepted")
-        said = set_authorization(body, caller, self.state)
+        if transaction == "TD0.4":
+            return Reply(body=patient_list(body, caller, self.state, now), outcome="accepted")
+        said = set_authorization(body, caller, self.state, now)
         return Reply(body=said, outcome="accepted" if b">DMPOk<" in said else "refused")
 
     # --- answering ---------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import uuid
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -36,6 +37,8 @@ class Patient:
     treating_doctor: str = field(default="", repr=False)  #: PS_IdNat
     #: PS_IdNat or Struct_IdNat -> VALIDE, EXPIRE, INTERDIT
     authorizations: dict[str, str] = field(default_factory=dict, repr=False)
+    #: since when, of authorisations given here
+    authorized_at: dict[str, datetime] = field(default_factory=dict, repr=False)
     allows_break_glass: bool = True
     birth_date: str = ""  #: YYYYMMDD, known of minors
     mon_espace_sante: bool = True
@@ -102,6 +105,11 @@ class State:
             if known is None:
                 known = self._patients[identifier.value] = Patient(matricule=identifier.value)
             return None if known.state == "none" else known
+
+    def patients(self) -> list[Patient]:
+        """Every patient known."""
+        with self.lock:
+            return list(self._patients.values())
 
     # --- documents ---------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import pytest
 
@@ -12,6 +13,7 @@ from adapters.dmp import updates
 from adapters.dmp.client import DmpClient
 from adapters.dmp.messages import DocumentRequest
 from adapters.dmp.outcomes import Kind
+from adapters.dmp.patient_list import ListedBy, PatientListForm
 from adapters.dmp.search import SearchFilters
 from mappings.xds import Code, DocumentEntry, PatientId
 from mappings.xds import vocabulary as v
@@ -20,6 +22,7 @@ from tests.support.cda_samples import TEST_AUTHORITY
 from tests.support.dmp import OPEN_PATIENT, PATIENT, Bench, a_doctor, a_document, run
 
 DOCTOR = a_doctor()
+STAFF = Coded(code="SECRETARIAT_MEDICAL", system="1.2.250.1.213.1.1.4.6", display="Secrétariat médical")
 
 
 def a_patient_document(unique_id: str, **options: object):  # type: ignore[no-untyped-def]
@@ -286,6 +289,47 @@ def test_an_authorisation_is_declared_and_removed(bench: Bench):
     run(scenario())
 
 
+@pytest.mark.parametrize("form", ["date", "dateTime", "dtm"])
+def test_the_records_one_is_authorised_on_are_listed(bench: Bench, form: Literal["date", "dateTime", "dtm"]):
+    """TD0.4: since a date, by authorisation or by last document; a structure is told of new authorisations only."""
+    now = datetime.now(UTC)
+    day = timedelta(days=1)
+
+    async def scenario() -> None:
+        async with bench.client(patient_list=PatientListForm(date=form)) as client:
+
+            async def listed(by: ListedBy, since: datetime, **how: object) -> list[str]:
+                answer = await client.authorized_records(DOCTOR, since=since, by=by, **how)  # type: ignore[arg-type]
+                assert answer.outcome.ok, answer.outcome
+                return sorted(one.patient.value for one in answer.patients)
+
+            seeds = ["275126322074974", "277076322082910"]
+            assert await listed(ListedBy.LAST_AUTHORIZATION, now - 5000 * day) == seeds
+            assert await listed(ListedBy.LAST_AUTHORIZATION, now - day) == []
+            assert (await client.set_authorization(PATIENT, DOCTOR, add=True)).ok
+            assert await listed(ListedBy.LAST_AUTHORIZATION, now - day) == [PATIENT.value]
+            assert await listed(ListedBy.LAST_DOCUMENT, now - day) == []
+            await feed(client, a_patient_document("1.2.250.1.999.9.2.131"))
+            assert await listed(ListedBy.LAST_DOCUMENT, now - day) == [OPEN_PATIENT.value]
+            answer = await client.authorized_records(DOCTOR, since=now - day, by=ListedBy.LAST_DOCUMENT)
+            (one,) = answer.patients
+            assert one.last_document >= (now - day).strftime("%Y%m%d")
+            assert one.last_authorization
+            assert OPEN_PATIENT.value not in repr(answer)
+
+            secretary = replace(DOCTOR, profession=STAFF, specialty=None)
+            assert (await client.set_authorization(PATIENT, secretary, add=True)).ok
+            assert await listed(ListedBy.LAST_AUTHORIZATION, now - day, mode=Mode.INDIRECT) == [PATIENT.value]
+            refused = await client.authorized_records(
+                DOCTOR, since=now - day, by=ListedBy.LAST_DOCUMENT, mode=Mode.INDIRECT
+            )
+            assert refused.outcome.original_code == "DMPAccessDenied"
+            future = await client.authorized_records(DOCTOR, since=now + 2 * day)
+            assert future.outcome.original_code == "DMPInvalidRequest"
+
+    run(scenario())
+
+
 def test_a_blocked_professional_reads_nothing(bench: Bench):
     """INTERDIT holds against searches, and against a new authorisation."""
     patient = PatientId(value="181016322075140", authority=TEST_AUTHORITY)
@@ -352,7 +396,7 @@ def test_staff_are_authorised_for_their_structure(bench: Bench):
         id="3290099887/12",
         family="LE GALL",
         given="Anne",
-        profession=Coded(code="SECRETARIAT_MEDICAL", system="1.2.250.1.213.1.1.4.6", display="Secrétariat médical"),
+        profession=STAFF,
         specialty=None,
     )
 
