@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "mail": ("gateway.commands.mail", "Read or build MSSanté mails by hand."),
     "posology": ("gateway.commands.posology", "Write the French sentence of structured posologies."),
     "load": ("gateway.commands.load", "Send documents at a steady rate and say what came of them."),
+    "purge": ("gateway.commands.purge", "Remove what is past its retention."),
     "feeds": ("gateway.commands.feeds", "Count what was fed, verify the ledger, evaluate incentive rules."),
 }
 

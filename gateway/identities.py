@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from sqlalchemy import Connection, Row, select
@@ -14,10 +14,12 @@ from gateway.store import sql
 from gateway.store.engine import Again
 from gateway.store.tables import identities, oppositions
 from gateway.vault import Vault
-from mappings.document.people import IdentityStatus, Ins, Patient
+from mappings.document.people import IdentityStatus, Ins, Patient, Sex
 
 __all__ = [
+    "NOBODY",
     "Identity",
+    "forget",
     "ins_lookup",
     "load",
     "lookup_key",
@@ -35,6 +37,12 @@ _RANK = {
     IdentityStatus.VALIDATED: 1,
     IdentityStatus.QUALIFIED: 2,
 }
+
+
+#: What stands in the place of a patient forgotten: nobody's traits, never qualified.
+NOBODY: Final = Patient(
+    birth_name="EFFACE", sex=Sex.UNDETERMINED, birth_date="1900-01-01", status=IdentityStatus.PROVISIONAL
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +104,7 @@ def _columns(vault: Vault, identity: Identity, now: datetime) -> dict[str, Any]:
         "checked_at": identity.checked_at,
         "version": identity.version,
         "updated_at": now,
+        "forgotten_at": None,
     }
 
 
@@ -191,3 +200,19 @@ def object_to(connection: Connection, identity_id: str, scope: str, by: str, now
     """Note that a patient objects to a kind of sending."""
     if not opposed(connection, identity_id, scope):
         connection.execute(oppositions.insert().values(identity_id=identity_id, scope=scope, at=now, by=by))
+
+
+def forget(connection: Connection, vault: Vault, identity_id: str, *, before: datetime, now: datetime) -> bool:
+    """Forget the traits of a patient untouched since ``before``; False when there was nothing to forget.
+
+    The keyed hash that finds the local file stays, so that one who comes back is the same person to the count, and an
+    opposition still holds.
+    """
+    row = sql.find(connection, identities, lock=True, id=identity_id)
+    if row is None or row.updated_at >= before or row.forgotten_at is not None:
+        return False
+    nobody = Identity(
+        id=row.id, tenant=row.tenant_id, patient=NOBODY, former=(), checked_at=None, version=row.version + 1
+    )
+    values = _columns(vault, nobody, now) | {"forgotten_at": now}
+    return sql.change(connection, identities, {"id": row.id}, values) == 1

@@ -243,6 +243,12 @@ class Settings(BaseSettings):
     breaker_pause_seconds: float = Field(5.0, description="How long it is left alone first; doubled each time.")
     breaker_cap_seconds: float = 60.0
     max_body_bytes: int = 20 * 1024 * 1024
+    retention_days: float = Field(
+        90.0, ge=0, description="How long contents, traits and addresses are kept once every delivery has ended."
+    )
+    evidence_days: float = Field(90.0, ge=0, description="How long exchanges with national services are kept.")
+    keys_days: float = Field(90.0, ge=1, description="How long an idempotency key is remembered.")
+    purge_minutes: float = Field(60.0, gt=0, description="How often what is past its retention is removed.")
     max_pending: int = Field(50_000, description="Deliveries not ended above which new documents get a 503.")
     max_converting: int = Field(32, ge=1, description="Documents received and converted at once; above, a 503.")
     max_converting_bytes: int = Field(256 * 1024 * 1024, description="Bytes of their bodies at once; above, a 503.")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gateway.settings import Settings
     from gateway.store.engine import Store
+    from gateway.vault import Vault
 
-__all__ = ["open_store", "starting", "table"]
+__all__ = ["open_store", "open_vault", "starting", "table"]
 
 
 @contextmanager
@@ -53,6 +54,17 @@ def open_store() -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+def open_vault(settings: Settings, store: Store) -> Vault:
+    """The vault of the settings' master key; raises :class:`WrongMasterKey` when the store was sealed with another."""
+    from gateway.journey.clock import utc_now
+    from gateway.store.ownership import check_master_key
+    from gateway.vault import Vault
+
+    vault = Vault.open_file(settings.master_key or settings.data_dir / "master.key")
+    check_master_key(store, vault, utc_now())
+    return vault
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -186,10 +186,12 @@ class DmpCourier(CourierBase):
         if row is None or row.fence != load.delivery.fence:
             raise LostLease(load.delivery.id)
         if rewritten is not None:
+            former = load.document
             connection.execute(
                 update(documents)
                 .where(documents.c.id == load.document.id)
                 .values(
+                    superseded=[*(former.superseded or ()), former.model, former.cda, former.fhir],
                     model=blobs.put(connection, self.vault, tenant, rewritten.model, now),
                     cda=blobs.put(connection, self.vault, tenant, rewritten.cda, now),
                     fhir=blobs.put(connection, self.vault, tenant, rewritten.fhir, now),

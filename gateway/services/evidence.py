@@ -29,7 +29,7 @@ from gateway.vault import Vault
 if TYPE_CHECKING:
     from adapters.dmp.transport import ExchangeRecord
 
-__all__ = ["Body", "Kept", "Recorder", "about", "exported"]
+__all__ = ["Body", "Kept", "Recorder", "about", "addresses_in", "exported"]
 
 log = structlog.get_logger("passerelle.evidence")
 
@@ -194,3 +194,14 @@ def _body(connection: Connection, vault: Vault, tenant_id: str, address: str | N
             whole = False
     head.pop("v")
     return Body(head=head, content=b"".join(out), whole=whole)
+
+
+def addresses_in(connection: Connection, vault: Vault, tenant_id: str, address: str | None) -> list[str]:
+    """The contents one side of an exchange is kept in, the line that lists them included."""
+    if address is None:
+        return []
+    try:
+        line = blobs.get(connection, vault, tenant_id, address).partition(b"\n")[0]
+    except KeyError:
+        return []
+    return [address, *(str(value) for kind, value in orjson.loads(line)["parts"] if kind == "at")]

@@ -65,7 +65,16 @@ messages = Table(
     Column("state", String(24), nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
+    Column("purged_at", Instant),  # when its words went; null while they are held
     Index("ix_messages_listing", "tenant_id", "created_at", "id"),
+    Index("ix_messages_identity", "identity_id"),
+    Index(
+        "ix_messages_kept",
+        "updated_at",
+        sqlite_where=text("purged_at IS NULL"),
+        postgresql_where=text("purged_at IS NULL"),
+    ),
+    Index("ix_messages_content", "content"),
 )
 
 mail_sent = Table(
@@ -157,10 +166,18 @@ mail_received = Table(
     Column("settled_by", String(120)),
     Column("received_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
+    Column("purged_at", Instant),  # when its words went; null while they are held
     UniqueConstraint("tenant_id", "mailbox", "key"),
     Index("ix_mail_received_listing", "tenant_id", "received_at", "id"),
     Index("ix_mail_received_message", "tenant_id", "message_id"),
     Index("ix_mail_received_thread", "thread_id"),
+    Index("ix_mail_received_identity", "identity_id"),
+    Index(
+        "ix_mail_received_kept",
+        "updated_at",
+        sqlite_where=text("purged_at IS NULL"),
+        postgresql_where=text("purged_at IS NULL"),
+    ),
     Index(
         "ix_mail_received_due",
         "answer_due_at",
@@ -186,6 +203,7 @@ mail_received_documents = Table(
     Column("fhir", String(64)),
     Column("loss", Json, nullable=False),
     Column("findings", Json, nullable=False),
+    Index("ix_mail_received_documents_cda", "cda"),
 )
 
 mailboxes = Table(

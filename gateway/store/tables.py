@@ -123,6 +123,7 @@ identities = Table(
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     UniqueConstraint("tenant_id", "lookup"),
+    Column("forgotten_at", Instant),  # when the traits went; null while they are held
     Index("ix_identities_ins", "tenant_id", "ins_lookup"),
 )
 
@@ -166,10 +167,31 @@ documents = Table(
     Column("received_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     UniqueConstraint("tenant_id", "unique_id"),
+    Column("superseded", Json),  # addresses of what was written anew with the INS, purged with the rest
+    Column("purged_at", Instant),  # when its contents went; null while they are held
     Index("ix_documents_listing", "tenant_id", "received_at", "id"),
     Index("ix_documents_identity", "identity_id"),
     Index("ix_documents_set", "tenant_id", "set_id"),
 )
+    # What the purge looks for: the oldest not purged, and who else holds the same bytes.
+    Index(
+        "ix_documents_kept",
+        "updated_at",
+        sqlite_where=text("purged_at IS NULL"),
+        postgresql_where=text("purged_at IS NULL"),
+    ),
+    Index(
+        "ix_documents_cda",
+        "cda",
+        sqlite_where=text("purged_at IS NULL"),
+        postgresql_where=text("purged_at IS NULL"),
+    ),
+    Index(
+        "ix_documents_pdf",
+        "pdf",
+        sqlite_where=text("purged_at IS NULL AND pdf IS NOT NULL"),
+        postgresql_where=text("purged_at IS NULL AND pdf IS NOT NULL"),
+    ),
 
 deliveries = Table(
     "deliveries",
@@ -217,6 +239,12 @@ deliveries = Table(
     Index("ix_deliveries_message", "message_id"),
     Index("ix_deliveries_lineage", "tenant_id", "lineage", "destination", "rank"),
 )
+    Index(
+        "ix_deliveries_request",
+        "request",
+        sqlite_where=text("request IS NOT NULL"),
+        postgresql_where=text("request IS NOT NULL"),
+    ),
 
 history = Table(
     "history",
@@ -251,6 +279,7 @@ exchanges = Table(
     Column("response", String(64)),
     Column("test_case", String(80)),  # homologation test it was made for
     Index("ix_exchanges_delivery", "delivery_id"),
+    Index("ix_exchanges_at", "at"),
     Index("ix_exchanges_test_case", "test_case"),
 )
 
