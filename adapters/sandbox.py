@@ -123,7 +123,6 @@ class Sandbox:
             "PASSERELLE_PSC__WALLET": self.psc.wallet,
             "PASSERELLE_PSC__CLIENT_ID": CLIENT_ID,
             "PASSERELLE_PSC__CLIENT_SECRET": CLIENT_SECRET,
-            "PASSERELLE_PSC__REDIRECT_URI": "https://gateway.invalid/callback",
             "PASSERELLE_PSC__TRUST": str(pki.trust),
             "PASSERELLE_DIRECTORY__BASE_URL": self.directory.base_url,
             "PASSERELLE_DIRECTORY__API_KEY": API_KEY,

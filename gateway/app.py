@@ -32,6 +32,7 @@ from gateway.api import (
     metrics,
     oauth,
     prescriptions,
+    psc_logins,
     record_changes,
     records,
     teams,
@@ -150,7 +151,7 @@ def create_app(
         dispensations,
     ):
         app.include_router(module.router)
-    for module in (messages, inbox, teams, directory):
+    for module in (messages, inbox, teams, directory, psc_logins):
         app.include_router(module.router)
     install_console(app)
     app.add_middleware(RequestFrame)

@@ -18,6 +18,7 @@ from gateway.journey.worker import Worker
 from gateway.pulse import Pulse
 from gateway.services.directory import Directory
 from gateway.services.mail_sessions import MailSessions
+from gateway.services.psc_logins import PscLogins
 from gateway.settings import Settings
 from gateway.store.engine import Store
 from gateway.store.signals import Signals
@@ -77,6 +78,8 @@ class Gateway:
     mail_sessions: MailSessions = field(default_factory=MailSessions)
     #: The health directory; None where the settings name none.
     directory: Directory | None = None
+    #: Log-ins by Pro Santé Connect; None where the settings name no provider.
+    psc_logins: PscLogins | None = None
     health: dict[str, Any] = field(default_factory=dict)
 
     def now(self) -> datetime:

@@ -179,8 +179,9 @@ class Demonstration:
         from gateway.runtime import open_gateway
         from gateway.settings import Settings
 
-        # Pro Santé Connect sends people back to the console, wherever it listens this time.
-        back = {"redirect_uris": ("https://gateway.invalid/callback", f"{self.base_url}/console/signin/psc/return")}
+        # Pro Santé Connect sends people back to the gateway and its console, wherever they listen this time.
+        ways = ("/console/signin/psc/return", "/v1/psc/callback")
+        back = {"redirect_uris": ("https://gateway.invalid/callback", *(self.base_url + way for way in ways))}
         with Sandbox(self.folder / "sandbox", structure_id=CABINET[0], structure_name=CABINET[1], psc=back) as sandbox:
             self.sandbox = sandbox
             nested = _nested(sandbox.environment())

@@ -156,7 +156,7 @@ class Neighbours:
             timeout=imap.timeout_seconds,
             max_bytes=imap.max_message_bytes,
         )
-        token = self._sessions.source(mailbox) if imap.auth == "xoauth2" else None
+        token = self._sessions.source(mailbox, tenant.id) if imap.auth == "xoauth2" else None
         return ImapMailbox(account, token=token, executor=executor)
 
     def _mail_context(self, tenant: Tenant, group: MssSettings | ImapSettings) -> ssl.SSLContext:
@@ -278,7 +278,9 @@ class Neighbours:
         )
         return MssLine(
             client=MssClient(
-                account, token=self._sessions.source(mailbox) if mss.auth == "xoauth2" else None, recorder=_trace
+                account,
+                token=self._sessions.source(mailbox, tenant.id) if mss.auth == "xoauth2" else None,
+                recorder=_trace,
             ),
             mailbox=mailbox,
             label=str(tenant.references.get("mailboxLabel") or tenant.name),

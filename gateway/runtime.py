@@ -28,6 +28,7 @@ from gateway.packs import use_value_sets
 from gateway.pulse import Pulse
 from gateway.services.directory import open_directory
 from gateway.services.orders import close_service
+from gateway.services.psc_logins import PscLogins
 from gateway.settings import Settings
 from gateway.store.engine import Store
 from gateway.store.ownership import check_master_key, hold_file
@@ -117,6 +118,9 @@ async def start_gateway(gateway: Gateway, *, workers: bool, mail_only: bool = Fa
     """Start what runs beside the interface: signals between nodes, measures, the warm pool and, if asked, workers."""
     gateway.signals = Signals(gateway.store)
     gateway.directory = open_directory(gateway.settings)
+    if gateway.settings.psc.issuer:
+        gateway.psc_logins = PscLogins(gateway.settings, gateway.store, gateway.vault, gateway.clock)
+        gateway.mail_sessions.shared = gateway.psc_logins.token
     gateway.pulse = Pulse()
     gateway.pulse.start()
     gateway.health["chores"] = [asyncio.create_task(_count_backlog(gateway), name="backlog")]
@@ -156,11 +160,11 @@ async def start_workers(gateway: Gateway, *, mail_only: bool = False) -> None:
     from gateway.journey.mail import MailCourier
     from gateway.journey.mailbox import MailReceiver
     from gateway.journey.orders import OrderRelays
+    from gateway.journey.purge import Purger
     from gateway.journey.qualify import Qualifier
     from gateway.neighbours import Neighbours
     from gateway.services.evidence import Recorder
     from gateway.services.feeds_heads import HeadKeeper
-    from gateway.journey.purge import Purger
 
     settings = gateway.settings
     if gateway.store.sqlite:
@@ -183,6 +187,8 @@ async def start_workers(gateway: Gateway, *, mail_only: bool = False) -> None:
         allow_private=settings.allow_private_webhooks,
     )
     chores: list[tuple[float, Callable[[], Awaitable[None]]]] = [(settings.poll_seconds, hooks.run)]
+    if gateway.psc_logins is not None:
+        chores.append((60.0, gateway.psc_logins.keep))
     gateway.health["closers"] = [neighbours.close, hooks.close]
     if not mail_only:
         keeper = HeadKeeper(gateway, neighbours)
@@ -237,8 +243,9 @@ async def stop_gateway(gateway: Gateway) -> None:
         chore.cancel()
     await asyncio.gather(*chores, return_exceptions=True)
     await close_service(gateway)
-    if gateway.directory is not None:
-        await gateway.directory.aclose()
+    for line in (gateway.directory, gateway.psc_logins):
+        if line is not None:
+            await line.aclose()
     if gateway.pulse is not None:
         await gateway.pulse.stop()
     await asyncio.to_thread(partial(gateway.pool.shutdown, wait=True, cancel_futures=True))

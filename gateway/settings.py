@@ -71,12 +71,22 @@ class InsiSettings(_Group):
 class PscSettings(_Group):
     """Pro Santé Connect: who the practitioner is."""
 
-    issuer: str = ""
+    issuer: str = Field("", description="Empty: nobody logs in by Pro Santé Connect.")
     wallet: str = Field("", description="Authorisation endpoint.")
     client_id: str = ""
-    client_secret: SecretStr = SecretStr("")
-    redirect_uri: str = ""
+    client_secret: SecretStr = Field(SecretStr(""), description="Empty with a client certificate.")
+    redirect_uri: str = Field(
+        "", description="Where browsers come back, as declared there; base_url and /v1/psc/callback if empty."
+    )
     trust: Path | None = Field(None, description="PEM of authorities; the system's when empty.")
+    certificate: Path | None = Field(None, description="Client certificate (tls_client_auth), PEM or PKCS#12.")
+    key: Path | None = None
+    acr: str = Field("eidas1", description="acr_values asked for.")
+    login_minutes: int = Field(10, ge=1, le=60, description="How long a log-in may take.")
+    session_hours: float = Field(
+        12.0, gt=0, le=24, description="Longest life of a session that opens a mailbox, renewed or not."
+    )
+    renew_minutes: float = Field(10.0, gt=0, description="How long such a session rests before it is renewed.")
 
 
 class DirectorySettings(_Group):
@@ -233,6 +243,12 @@ class Settings(BaseSettings):
     token_key: Path | None = Field(None, description="PEM of the key that signs access tokens.")
     token_seconds: int = 300
     hold_days: int = Field(90, description="A delivery held longer expires.")
+    retention_days: float = Field(
+        90.0, ge=0, description="How long contents, traits and addresses are kept once every delivery has ended."
+    )
+    evidence_days: float = Field(90.0, ge=0, description="How long exchanges with national services are kept.")
+    keys_days: float = Field(90.0, ge=1, description="How long an idempotency key is remembered.")
+    purge_minutes: float = Field(60.0, gt=0, description="How often what is past its retention is removed.")
     database_connections: int = Field(10, ge=2, description="Connections that write, a process (PostgreSQL).")
     lease_seconds: float = Field(30.0, gt=0, description="How long a node may be silent before its work is taken over.")
     max_attempts: int = 8
@@ -243,12 +259,6 @@ class Settings(BaseSettings):
     breaker_pause_seconds: float = Field(5.0, description="How long it is left alone first; doubled each time.")
     breaker_cap_seconds: float = 60.0
     max_body_bytes: int = 20 * 1024 * 1024
-    retention_days: float = Field(
-        90.0, ge=0, description="How long contents, traits and addresses are kept once every delivery has ended."
-    )
-    evidence_days: float = Field(90.0, ge=0, description="How long exchanges with national services are kept.")
-    keys_days: float = Field(90.0, ge=1, description="How long an idempotency key is remembered.")
-    purge_minutes: float = Field(60.0, gt=0, description="How often what is past its retention is removed.")
     max_pending: int = Field(50_000, description="Deliveries not ended above which new documents get a 503.")
     max_converting: int = Field(32, ge=1, description="Documents received and converted at once; above, a 503.")
     max_converting_bytes: int = Field(256 * 1024 * 1024, description="Bytes of their bodies at once; above, a 503.")
@@ -282,6 +292,8 @@ class Settings(BaseSettings):
                 ("dmp.base_url", self.dmp.base_url),
                 ("insi.url", self.insi.url),
                 ("directory.base_url", self.directory.base_url),
+                ("psc.issuer", self.psc.issuer),
+                ("psc.wallet", self.psc.wallet),
                 ("mss.white_list_url", self.mss.white_list_url),
                 ("feeds.timestamp_url", self.feeds.timestamp_url),
             ):
@@ -291,6 +303,8 @@ class Settings(BaseSettings):
                 raise ValueError("allow_private_webhooks is for the sandbox only")
             if self.records_actor == "declared":
                 raise ValueError("records_actor: declared is for the test environment only")
+        if self.psc.certificate is not None and self.psc.trust is None:
+            raise ValueError("psc.certificate needs psc.trust")
         longest = max(self.dmp.timeout_seconds, self.mss.timeout_seconds)
         if self.lease_seconds >= 10 and longest * 2 > self.lease_seconds:
             raise ValueError("lease_seconds must be over twice the timeouts of dmp and mss")

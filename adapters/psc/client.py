@@ -6,6 +6,7 @@ The code flow is Authlib's; CIBA is one POST and a bounded poll (OpenID CIBA Cor
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import ssl
 import warnings
@@ -29,10 +30,13 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from authlib.integrations.httpx_client import AsyncOAuth2Client
 
-__all__ = ["CibaRequest", "PscClient", "PscRefused", "PscSettings", "Tokens"]
+__all__ = ["SLOWER", "CibaRequest", "PscClient", "PscRefused", "PscSettings", "Tokens"]
 
+_ALGORITHMS = ["RS256", "PS256", "ES256"]
 CIBA_GRANT = "urn:openid:params:grant-type:ciba"
 SCOPE = "openid scope_all"
+#: Seconds that each slow_down adds to the interval (CIBA Core 11).
+SLOWER = 5.0
 
 
 class PscRefused(Exception):
@@ -54,6 +58,7 @@ class PscSettings:
     userinfo_endpoint: str
     jwks_uri: str
     ciba_endpoint: str
+    logout_endpoint: str
     client_id: str
     client_secret: str = field(default="", repr=False)  #: empty with ``tls_client_auth``
     redirect_uri: str = ""
@@ -71,6 +76,7 @@ class PscSettings:
             userinfo_endpoint=f"{base}/userinfo",
             jwks_uri=f"{base}/certs",
             ciba_endpoint=f"{base}/ext/ciba/auth",
+            logout_endpoint=f"{base}/logout",
             **options,
         )
 
@@ -137,14 +143,16 @@ class PscClient:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    def authorization_url(self, *, state: str, nonce: str, verifier: str) -> str:
+    def authorization_url(self, *, state: str, nonce: str, verifier: str, login_hint: str | None = None) -> str:
         """Where to send the practitioner's browser; state, nonce and verifier are the caller's, one use each."""
+        hint = {"login_hint": login_hint} if login_hint else {}
         url, _ = self._oauth.create_authorization_url(
             self.settings.authorization_endpoint,
             state=state,
             nonce=nonce,
             code_verifier=verifier,
             acr_values=self.settings.acr,
+            **hint,
         )
         return str(url)
 
@@ -182,23 +190,36 @@ class PscClient:
             binding_message=message,
         )
 
+    async def poll_ciba(self, request_id: str) -> Tokens:
+        """Ask once whether the practitioner answered.
+
+        Raises :class:`PscRefused`: ``authorization_pending`` and ``slow_down`` mean not yet.
+        """
+        tokens = await self._token(grant_type=CIBA_GRANT, auth_req_id=request_id)
+        await self._check_id_token(tokens.id_token, nonce=None)
+        return tokens
+
     async def wait_ciba(self, request: CibaRequest) -> Tokens:
         """Poll until the practitioner answers; raises :class:`PscRefused` on denial or when time is over."""
         interval = request.interval
         while self._clock() < request.expires_at:
             await self._sleep(interval)
             try:
-                tokens = await self._token(grant_type=CIBA_GRANT, auth_req_id=request.id)
+                return await self.poll_ciba(request.id)
             except PscRefused as exc:
-                if exc.code == "authorization_pending":
-                    continue
                 if exc.code == "slow_down":
-                    interval += 5  # CIBA Core 11
-                    continue
-                raise
-            await self._check_id_token(tokens.id_token, nonce=None)
-            return tokens
+                    interval += SLOWER
+                elif exc.code != "authorization_pending":
+                    raise
         raise PscRefused("expired_token")
+
+    async def log_out(self, refresh_token: str) -> None:
+        """Tell the provider that the session is over; a provider that does not answer lets it lapse by itself."""
+        form = {"client_id": self.settings.client_id, "refresh_token": refresh_token}
+        if self.settings.client_secret:
+            form["client_secret"] = self.settings.client_secret
+        with contextlib.suppress(httpx.HTTPError):
+            await self._oauth.request("POST", self.settings.logout_endpoint, data=form, withhold_token=True)
 
     async def userinfo(self, tokens: Tokens) -> Professional:
         """Who the practitioner is, now; raises :class:`PscRefused`, :class:`BadUserinfo`."""
@@ -267,13 +288,15 @@ class PscClient:
         return value
 
     async def _check_id_token(self, id_token: str, *, nonce: str | None) -> None:
-        if self._keys is None:
-            answer = await self._oauth.request("GET", self.settings.jwks_uri, withhold_token=True)
-            self._keys = KeySet.import_key_set(hard_json.loads(answer.content, max_bytes=200_000))
         try:
-            claims = jwt.decode(id_token, self._keys, algorithms=["RS256", "PS256", "ES256"]).claims
+            claims = jwt.decode(id_token, await self._key_set(), algorithms=_ALGORITHMS).claims
         except (JoseError, ValueError):
-            raise PscRefused("bad_id_token") from None
+            # The provider may have changed its keys since they were read.
+            self._keys = None
+            try:
+                claims = jwt.decode(id_token, await self._key_set(), algorithms=_ALGORITHMS).claims
+            except (JoseError, ValueError):
+                raise PscRefused("bad_id_token") from None
         audience = claims.get("aud")
         named = audience if isinstance(audience, list) else [audience]
         expires = claims.get("exp")
@@ -285,3 +308,14 @@ class PscClient:
             or (nonce is not None and claims.get("nonce") != nonce)
         ):
             raise PscRefused("bad_id_token")
+
+    async def _key_set(self) -> KeySet:
+        if self._keys is None:
+            try:
+                answer = await self._oauth.request("GET", self.settings.jwks_uri, withhold_token=True)
+                self._keys = KeySet.import_key_set(hard_json.loads(answer.content, max_bytes=200_000))
+            except httpx.HTTPError as exc:
+                raise PscRefused(type(exc).__name__, retry=True) from exc
+            except (UnsafeInput, JoseError, ValueError, KeyError, TypeError):
+                raise PscRefused("unreadable_keys", retry=True) from None
+        return self._keys

@@ -1,7 +1,8 @@
 """A simulated Pro Santé Connect: strict about redirects, PKCE, nonces and one-time codes, with people who do not exist.
 
 Authorisation answers at once for the practitioner named by ``login_hint`` (there is no browser to log in with); CIBA
-waits for ``POST {api}/ciba/approve`` or ``deny``, or approves by itself after some polls.
+waits for ``POST {api}/ciba/approve`` or ``deny``, or approves by itself after some polls. ``DELETE {api}/sessions``
+ends every session: no refresh token serves any more.
 """
 
 from __future__ import annotations
@@ -145,8 +146,9 @@ class PscSandbox(Simulator):
         people: Mapping[str, dict[str, Any]] = PEOPLE,
         redirect_uris: tuple[str, ...] = (
             "https://gateway.invalid/callback",
-            # The console of a gateway on its usual port.
+            # The console of a gateway on its usual port, and its programs' log-ins.
             "http://127.0.0.1:8800/console/signin/psc/return",
+            "http://127.0.0.1:8800/v1/psc/callback",
         ),
         access_seconds: int = 60,
         approve_after_polls: int | None = 1,
@@ -199,6 +201,7 @@ class PscSandbox(Simulator):
                 Route(f"{paths}/token", self._token, methods=["POST"]),
                 Route(f"{paths}/userinfo", self._userinfo),
                 Route(f"{paths}/certs", self._certs),
+                Route(f"{paths}/logout", self._logout, methods=["POST"]),
                 Route(f"{paths}/ext/ciba/auth", self._start_ciba, methods=["POST"]),
             ]
         )
@@ -376,6 +379,19 @@ class PscSandbox(Simulator):
             return self._refuse("userinfo", "invalid_token", 401)
         return self._answer("userinfo", "ok", self.people[grant.person])
 
+    async def _logout(self, request: Request) -> Response:
+        form = await request.form()
+        if form.get("client_id") != CLIENT_ID or form.get("client_secret") != CLIENT_SECRET:
+            return self._refuse("logout", "invalid_client", 401)
+        self._refresh.pop(str(form.get("refresh_token") or ""), None)
+        self.journal.record("logout", "ok", request=b"", status=204)
+        return Response(status_code=204)
+
+    def holder(self, access_token: str) -> str | None:
+        """Who an access token was given to, while it is good: what an operator learns by asking the provider."""
+        grant = self._access.get(access_token)
+        return None if grant is None or grant.expires_at < datetime.now(UTC) else grant.person
+
     # --- its own interface
 
     def _admin(self) -> Starlette:
@@ -388,5 +404,13 @@ class PscSandbox(Simulator):
         async def people(request: Request) -> Response:
             return Response(orjson.dumps(sorted(self.people)), media_type="application/json")
 
-        routes = [Route("/ciba/{what}", decide, methods=["POST"]), Route("/people", people)]
+        async def end(request: Request) -> Response:
+            self._refresh.clear()
+            return Response(status_code=204)
+
+        routes = [
+            Route("/ciba/{what}", decide, methods=["POST"]),
+            Route("/people", people),
+            Route("/sessions", end, methods=["DELETE"]),
+        ]
         return admin_app("Simulateur Pro Santé Connect", self.journal, self.faults, routes)

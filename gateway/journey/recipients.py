@@ -40,7 +40,7 @@ def enrol(
     recipients: list[dict[str, Any]],
     now: datetime,
 ) -> None:
-    """Write the recipients of a delivery, in the mail's order: ``address``, ``kind``, ``confidence`` of one looked up."""
+    """Write the recipients of a delivery in order: ``address``, ``kind``, and ``confidence`` of one looked up."""
     rows = []
     for rank, one in enumerate(recipients):
         number = new_id("rcp", now)

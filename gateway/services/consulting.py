@@ -27,7 +27,17 @@ from security.vihf import Coded
 if TYPE_CHECKING:
     from adapters.psc.userinfo import Professional
 
-__all__ = ["METHODS", "PscVerifier", "Session", "actor_of", "declared", "open_session", "proven", "seal_session"]
+__all__ = [
+    "METHODS",
+    "PscVerifier",
+    "Session",
+    "actor_of",
+    "declared",
+    "open_session",
+    "proven",
+    "seal_session",
+    "session_of_person",
+]
 
 _G15: Final = "1.2.250.1.71.1.2.7"
 _R01: Final = "1.2.250.1.71.4.2.5"
@@ -218,6 +228,13 @@ async def proven(
         raise Unauthenticated([PSC_REFUSED.finding("Passerelle-Psc-Token", found=str(exc))], slug="psc") from None
     except ConnectionError as exc:
         raise Busy([PSC_REFUSED.finding("Passerelle-Psc-Token", found=str(exc))], slug="psc-unavailable") from None
+    return session_of_person(person, tenant, profession=profession, settings=settings, now=now)
+
+
+def session_of_person(
+    person: Professional, tenant: Tenant, *, profession: str | None, settings: Settings, now: datetime
+) -> Session:
+    """A session for a professional whom the provider just named; :class:`Forbidden` without one exercise there."""
     fitting = [
         s
         for s in person.situations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from datetime import timedelta
 
 from adapters.psc.client import PscClient, PscRefused, PscSettings, Tokens
@@ -9,7 +10,7 @@ from adapters.psc.userinfo import BadUserinfo, Professional
 from gateway.journey.clock import Clock
 from gateway.settings import Settings
 
-__all__ = ["TokenVerifier", "open_verifier"]
+__all__ = ["TokenVerifier", "open_client", "open_verifier"]
 
 
 class TokenVerifier:
@@ -39,23 +40,35 @@ class TokenVerifier:
         await self._client.aclose()
 
 
-def open_verifier(settings: Settings, clock: Clock) -> TokenVerifier | None:
-    """The verifier of the settings, or None when Pro Santé Connect is not configured."""
-    psc = settings.psc
-    if not psc.issuer:
-        return None
+def open_client(settings: Settings, clock: Clock, redirect_uri: str) -> PscClient:
+    """A client of the provider of the settings, for browsers that come back to an address."""
     from security.tls import client_ssl_context
 
-    context = client_ssl_context(None, psc.trust) if psc.trust else True
-    client = PscClient(
+    psc = settings.psc
+    context: ssl.SSLContext | bool = True
+    if psc.certificate is not None and psc.trust is not None:
+        from security.keyring import KeyRef, open_files
+
+        mine = open_files(KeyRef(name="psc", path=psc.certificate, key_path=psc.key, usage="client"))
+        context = client_ssl_context(mine, psc.trust)
+    elif psc.trust is not None:
+        context = client_ssl_context(None, psc.trust)
+    return PscClient(
         PscSettings.at(
             psc.issuer,
             psc.wallet,
             client_id=psc.client_id,
             client_secret=psc.client_secret.get_secret_value(),
-            redirect_uri=psc.redirect_uri,
+            redirect_uri=redirect_uri,
+            acr=psc.acr,
         ),
         context,
         clock=clock,
     )
-    return TokenVerifier(client, clock)
+
+
+def open_verifier(settings: Settings, clock: Clock) -> TokenVerifier | None:
+    """The verifier of the settings, or None when Pro Santé Connect is not configured."""
+    if not settings.psc.issuer:
+        return None
+    return TokenVerifier(open_client(settings, clock, settings.psc.redirect_uri), clock)

@@ -36,6 +36,7 @@ __all__ = [
     "incidents",
     "installation",
     "oppositions",
+    "psc_logins",
     "record_handles",
     "tenants",
     "used_assertions",
@@ -122,8 +123,8 @@ identities = Table(
     Column("version", Integer, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
-    UniqueConstraint("tenant_id", "lookup"),
     Column("forgotten_at", Instant),  # when the traits went; null while they are held
+    UniqueConstraint("tenant_id", "lookup"),
     Index("ix_identities_ins", "tenant_id", "ins_lookup"),
 )
 
@@ -166,13 +167,12 @@ documents = Table(
     Column("acted_at", Instant, nullable=False),
     Column("received_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
-    UniqueConstraint("tenant_id", "unique_id"),
     Column("superseded", Json),  # addresses of what was written anew with the INS, purged with the rest
     Column("purged_at", Instant),  # when its contents went; null while they are held
+    UniqueConstraint("tenant_id", "unique_id"),
     Index("ix_documents_listing", "tenant_id", "received_at", "id"),
     Index("ix_documents_identity", "identity_id"),
     Index("ix_documents_set", "tenant_id", "set_id"),
-)
     # What the purge looks for: the oldest not purged, and who else holds the same bytes.
     Index(
         "ix_documents_kept",
@@ -192,6 +192,7 @@ documents = Table(
         sqlite_where=text("purged_at IS NULL AND pdf IS NOT NULL"),
         postgresql_where=text("purged_at IS NULL AND pdf IS NOT NULL"),
     ),
+)
 
 deliveries = Table(
     "deliveries",
@@ -238,13 +239,13 @@ deliveries = Table(
     Index("ix_deliveries_document", "document_id"),
     Index("ix_deliveries_message", "message_id"),
     Index("ix_deliveries_lineage", "tenant_id", "lineage", "destination", "rank"),
-)
     Index(
         "ix_deliveries_request",
         "request",
         sqlite_where=text("request IS NOT NULL"),
         postgresql_where=text("request IS NOT NULL"),
     ),
+)
 
 history = Table(
     "history",
@@ -278,8 +279,8 @@ exchanges = Table(
     Column("request", String(64)),  # blob: how the body is put together, see gateway.services.evidence
     Column("response", String(64)),
     Column("test_case", String(80)),  # homologation test it was made for
-    Index("ix_exchanges_delivery", "delivery_id"),
     Index("ix_exchanges_at", "at"),
+    Index("ix_exchanges_delivery", "delivery_id"),
     Index("ix_exchanges_test_case", "test_case"),
 )
 
@@ -339,4 +340,25 @@ webhook_calls = Table(
     Column("lease_until", Instant),
     Column("created_at", Instant, nullable=False),
     Index("ix_webhook_calls_due", "state", "next_attempt_at"),
+)
+
+#: Log-ins of professionals by Pro Santé Connect that a program asked for, and the sessions they opened.
+psc_logins = Table(
+    "psc_logins",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("tenant_id", ID, nullable=False),
+    Column("client_id", String(80), nullable=False),
+    Column("flow", String(4), nullable=False),  # code, ciba
+    Column("state", String(10), nullable=False),  # waiting, answering, open, failed, ended
+    Column("state_lookup", String(64), unique=True),  # SHA-256 of the state sent through the browser
+    Column("mailbox_lookup", String(64)),  # keyed hash of the mailbox it opens
+    Column("code", String(60)),  # why it failed or ended
+    Column("sealed", Blob, nullable=False),  # nonce, verifier, request; then who it is, and the refresh token
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("renewed_at", Instant),
+    Column("lease_until", Instant),  # the provider is being asked, or must be left alone so long
+    Index("ix_psc_logins_mailbox", "tenant_id", "mailbox_lookup", "created_at"),
+    Index("ix_psc_logins_expires", "expires_at"),
 )
