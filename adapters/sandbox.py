@@ -53,10 +53,15 @@ class Sandbox:
             folder / "pki", structure_id=structure_id, structure_name=structure_name
         )
         self.dmp = DmpSandbox(self.pki, port=chosen.dmp, api_port=chosen.dmp_api, **options.get("dmp", {}))
-        self.insi = InsiSandbox(self.pki, port=chosen.insi, api_port=chosen.insi_api, **options.get("insi", {}))
-        self.mss = MssSandbox(self.pki, smtp_port=chosen.smtp, api_port=chosen.mss_api, **options.get("mss", {}))
-
         self.psc = PscSandbox(self.pki, port=chosen.psc, api_port=chosen.psc_api, **options.get("psc", {}))
+        self.insi = InsiSandbox(
+            self.pki,
+            port=chosen.insi,
+            api_port=chosen.insi_api,
+            token_holder=self.psc.holder,
+            **options.get("insi", {}),
+        )
+        self.mss = MssSandbox(self.pki, smtp_port=chosen.smtp, api_port=chosen.mss_api, **options.get("mss", {}))
         self.directory = DirectorySandbox(
             port=chosen.directory, api_port=chosen.directory_api, **options.get("directory", {})
         )
@@ -113,6 +118,7 @@ class Sandbox:
             "PASSERELLE_DMP__SIGN_CERTIFICATE": str(pki.sign.cert_path),
             "PASSERELLE_DMP__SIGN_KEY": str(pki.sign.key_path),
             "PASSERELLE_INSI__URL": self.insi.url,
+            "PASSERELLE_INSI__PSC_URL": self.insi.assertion_url,
             "PASSERELLE_INSI__TRUST": str(pki.trust),
             "PASSERELLE_INSI__CERTIFICATE": str(pki.insi.cert_path),
             "PASSERELLE_INSI__KEY": str(pki.insi.key_path),

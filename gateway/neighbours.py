@@ -87,6 +87,7 @@ class Neighbours:
         self._dmp: dict[str, DmpLine] = {}
         self._mss: dict[str, MssLine] = {}
         self._insi: dict[str, InsiClient] = {}
+        self._insi_psc: dict[str, InsiClient] = {}
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -94,7 +95,7 @@ class Neighbours:
             await line.client.aclose()
         for mail in self._mss.values():
             await mail.client.close()
-        for client in self._insi.values():
+        for client in (*self._insi.values(), *self._insi_psc.values()):
             await client.aclose()
 
     def dmp(self, tenant: Tenant) -> DmpLine:
@@ -109,6 +110,19 @@ class Neighbours:
         client = self._insi.get(tenant.id)
         if client is None:
             client = self._insi[tenant.id] = self._open_insi(tenant)
+        return client
+
+    def insi_psc(self, tenant: Tenant) -> InsiClient:
+        """The client by which a professional asks INSi through Pro Santé Connect; raises :class:`NotConfigured`."""
+        client = self._insi_psc.get(tenant.id)
+        if client is None:
+            from security.tls import client_ssl_context
+
+            insi = self._settings.insi
+            trust = self._path(tenant, "insiTrust", insi.trust, "insi.trust")
+            client = self._insi_psc[tenant.id] = self._insi_client(
+                tenant, insi.psc_url, "insi.psc_url", client_ssl_context(None, trust)
+            )
         return client
 
     def mss(self, tenant: Tenant) -> MssLine:
@@ -230,17 +244,25 @@ class Neighbours:
         return DmpLine(client=client)
 
     def _open_insi(self, tenant: Tenant) -> InsiClient:
+        insi = self._settings.insi
+        if not insi.url:
+            raise NotConfigured("insi.url")
+        return self._insi_client(
+            tenant, insi.url, "insi.url", self._context(tenant, "insi", insi, insi.certificate, insi.key)
+        )
+
+    def _insi_client(self, tenant: Tenant, url: str, setting: str, context: ssl.SSLContext) -> InsiClient:
         from adapters.insi.client import InsiClient, InsiSettings
         from adapters.insi.soap import LpsContext
         from conformance.identifiers import INS_NIA, INS_NIR, INS_NIR_TEST
 
         insi = self._settings.insi
-        if not insi.url:
-            raise NotConfigured("insi.url")
+        if not url:
+            raise NotConfigured(setting)
         remap = {INS_NIR: INS_NIR_TEST, INS_NIA: INS_NIR_TEST} if insi.remap_test_authority else {}
         return InsiClient(
             InsiSettings(
-                url=insi.url,
+                url=url,
                 context=LpsContext(
                     idam=insi.idam,
                     software=f"urn:lps:{insi.software.lower()}:{__version__}",
@@ -253,7 +275,7 @@ class Neighbours:
                 timeout=insi.timeout_seconds,
                 max_calls=insi.max_calls,
             ),
-            self._context(tenant, "insi", insi, insi.certificate, insi.key),
+            context,
             clock=self._clock,
         )
 

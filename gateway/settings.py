@@ -54,6 +54,15 @@ class InsiSettings(_Group):
     """Where the INSi teleservice is."""
 
     url: str = ""
+    psc_url: str = Field(
+        "",
+        description="Where a professional calls by Pro Santé Connect; empty: only the structure's certificate calls.",
+    )
+    psc_token: Literal["bearer", "none"] = Field(
+        "bearer",
+        description="How the token travels beside the unsigned assertion: in Authorization, or not at all. The "
+        "national way is not public.",
+    )
     trust: Path | None = None
     certificate: Path | None = Field(None, description="ORG AUTH_CLI certificate whose CN is INSI-AUTO.")
     key: Path | None = None
@@ -291,6 +300,7 @@ class Settings(BaseSettings):
             for name, value in (
                 ("dmp.base_url", self.dmp.base_url),
                 ("insi.url", self.insi.url),
+                ("insi.psc_url", self.insi.psc_url),
                 ("directory.base_url", self.directory.base_url),
                 ("psc.issuer", self.psc.issuer),
                 ("psc.wallet", self.psc.wallet),

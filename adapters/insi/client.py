@@ -164,11 +164,13 @@ class InsiClient:
         *,
         attributes: Iterable[str] = (),
         assertions: Callable[[], Sequence[etree._Element]] = tuple,
+        bearer: str = "",
     ) -> SearchResult:
         """Look a person up by traits, walking the ladder of given names; the best answer comes with its comparison.
 
         Nothing is sent for a doubtful or fictitious identity, nor when a trait breaks the profile. ``assertions`` gives
-        fresh ones for each call in the card modes. Never raises on a failure of the service: it is the outcome.
+        fresh ones for each call in the card and Pro Santé Connect modes; ``bearer`` is the token that proves the
+        latter. Never raises on a failure of the service: it is the outcome.
         """
         if not _LOCKING.isdisjoint(attributes):
             return SearchResult(outcome=outcome("INSI-REQ-002"))
@@ -177,10 +179,10 @@ class InsiClient:
             ladder.query_of(traits)
         except NotSendable as error:
             return SearchResult(outcome=outcome("INSI-REQ-001"), faults=error.faults)
-        return await self._walk(traits, rungs, assertions)
+        return await self._walk(traits, rungs, assertions, bearer)
 
     async def _walk(
-        self, traits: Traits, rungs: list[str], assertions: Callable[[], Sequence[etree._Element]]
+        self, traits: Traits, rungs: list[str], assertions: Callable[[], Sequence[etree._Element]], bearer: str
     ) -> SearchResult:
         calls: list[Call] = []
         several: Outcome | None = None
@@ -192,7 +194,9 @@ class InsiClient:
                 query = ladder.query_of(traits, name, with_place=with_place)
                 stamp = self._stamp()
                 request = write_trait_search(query, self.settings.context, stamp, assertions=assertions())
-                came, individual, call = await self._search_call(BY_TRAITS, request, stamp, with_place=with_place)
+                came, individual, call = await self._search_call(
+                    BY_TRAITS, request, stamp, with_place=with_place, bearer=bearer
+                )
                 calls.append(call)
                 if came.kind not in (Kind.NOT_FOUND, Kind.SEVERAL):
                     return self._result(came, calls, individual, traits)
@@ -223,10 +227,10 @@ class InsiClient:
         return self._result(came, [call], individual, traits)
 
     async def _search_call(
-        self, operation: str, request: bytes, stamp: Stamp, *, with_place: bool = False
+        self, operation: str, request: bytes, stamp: Stamp, *, with_place: bool = False, bearer: str = ""
     ) -> tuple[Outcome, Individual | None, Call]:
         start = self._monotonic()
-        read, came = await self._exchange(operation, request, stamp.message_id, self._read_answer)
+        read, came = await self._exchange(operation, request, stamp.message_id, self._read_answer, bearer)
         individual = read.individual if read is not None else None
         if individual is not None:
             individual, refused = judge(individual, self.settings.environment, self.settings.oid_map)
@@ -301,6 +305,7 @@ class InsiClient:
         request: bytes,
         message_id: str,
         interpret: Callable[[bytes], tuple[_Read, Outcome]],
+        bearer: str = "",
     ) -> tuple[_Read | None, Outcome]:
         if self._breaker.open:
             return None, outcome("INSI-REQ-003")
@@ -309,7 +314,7 @@ class InsiClient:
         response, status = b"", None
         try:
             async with asyncio.timeout(self.settings.timeout):
-                status, content_type, response = await self._post(operation, request)
+                status, content_type, response = await self._post(operation, request, bearer)
         except (httpx.HTTPError, ssl.SSLError, TimeoutError) as error:
             came = await self._why(error)
         else:
@@ -334,8 +339,10 @@ class InsiClient:
             return outcomes.of_exception(refusal) if refusal is not None else came
         return came
 
-    async def _post(self, operation: str, request: bytes) -> tuple[int, str, bytes]:
+    async def _post(self, operation: str, request: bytes, bearer: str) -> tuple[int, str, bytes]:
         headers = {"content-type": f'application/soap+xml; charset=utf-8; action="{ACTION}{operation}"'}
+        if bearer:
+            headers["authorization"] = f"Bearer {bearer}"
         async with self._http.stream("POST", self.settings.url, content=request, headers=headers) as response:
             body = await read_at_most(response, LIMITS.max_bytes)
             return response.status_code, response.headers.get("content-type", ""), body

@@ -1,6 +1,7 @@
 """The INSi simulator: as strict as the real service, on real sockets, with people nobody will miss.
 
-Two listeners: mutual TLS with an organisation certificate and no assertion, and server TLS with signed assertions.
+Two listeners: mutual TLS with an organisation certificate and no assertion, and server TLS with assertions: signed by a
+card, or unsigned beside the Pro Santé Connect token of the same person (``token_holder`` knows whose a token is).
 ``GET {api}/people`` lists who is known, ``POST {api}/people`` adds one, ``PUT {api}/settings`` switches how given names
 are looked up; exchanges and faults as for every simulator.
 """
@@ -93,6 +94,7 @@ class InsiSandbox(Simulator):
         idams: Iterable[str] = (SANDBOX_IDAM,),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         polls_before_lot: int = 0,
+        token_holder: Callable[[str], str | None] = lambda token: None,
     ) -> None:
         super().__init__(port, assertion_port, api_port, host=host)
         self.journal = Journal()
@@ -106,6 +108,7 @@ class InsiSandbox(Simulator):
         self._lots: dict[str, _Lot] = {}
         self._lot_numbers = itertools.count(1)
         self._polls = polls_before_lot
+        self._token_holder = token_holder
         # Captured answers bind the envelope to one prefix or another: clients must take any.
         self._style = random.Random(1)  # noqa: S311 - a choice of prefix
 
@@ -154,7 +157,7 @@ class InsiSandbox(Simulator):
             body += part
             if len(body) > _MAX_REQUEST:
                 return Response("too large", 413)
-        handled = self._handle(bytes(body), client_certificate(request.scope), policy)
+        handled = self._handle(bytes(body), client_certificate(request.scope), policy, self._holder(request))
         response = await self._misbehave(handled)
         self.journal.record(
             handled.operation,
@@ -196,23 +199,32 @@ class InsiSandbox(Simulator):
             break
         return Response(content, status, media_type=kind)
 
-    def _handle(self, body: bytes, certificate: bytes | None, policy: AssertionPolicy | None) -> _Handled:
+    def _holder(self, request: Request) -> str | None:
+        """Whose Pro Santé Connect token came with a call."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        return self._token_holder(token) if scheme.lower() == "bearer" and token else None
+
+    def _handle(
+        self, body: bytes, certificate: bytes | None, policy: AssertionPolicy | None, holder: str | None
+    ) -> _Handled:
         handled = _Handled()
         try:
             if policy is None:
                 check_certificate(certificate)
             envelope = _open(body)
             handled.operation = check_request(envelope, self._idams)
-            self._check_mode(envelope, handled.operation, policy)
+            self._check_mode(envelope, handled.operation, policy, holder)
             self._answer(handled, envelope)
         except Refused as refused:
             handled.outcome = refused.fault.code
             handled.status, handled.content = 500, write_fault(refused.fault, technical=refused.fault.code)
         return handled
 
-    def _check_mode(self, envelope: Envelope, operation: str, policy: AssertionPolicy | None) -> None:
+    def _check_mode(
+        self, envelope: Envelope, operation: str, policy: AssertionPolicy | None, holder: str | None
+    ) -> None:
         if policy is not None:
-            check_assertions(envelope, policy, with_card=operation == BY_CARD, now=self._clock())
+            check_assertions(envelope, policy, with_card=operation == BY_CARD, now=self._clock(), holder=holder)
         elif (security := envelope.block("wsse", "Security")) is not None and len(security):
             raise sender("sim_223", "Aucune assertion n'est attendue avec un certificat d'organisation.")
 

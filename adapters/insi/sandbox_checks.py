@@ -152,14 +152,23 @@ class AssertionPolicy:
     vitale_max_age: timedelta = timedelta(minutes=20)  # CNDA cases 1.02 and 1.03
 
 
-def check_assertions(envelope: Envelope, policy: AssertionPolicy, *, with_card: bool, now: datetime) -> None:
-    """One fresh, signed assertion of a professional, and one of the card for a search by card."""
+def check_assertions(
+    envelope: Envelope, policy: AssertionPolicy, *, with_card: bool, now: datetime, holder: str | None = None
+) -> None:
+    """One fresh assertion of a professional, and one of the card for a search by card.
+
+    Signed, unless by Pro Santé Connect: then ``holder``, whose token came beside, is the professional it names.
+    """
     security = envelope.block("wsse", "Security")
     assertions = [] if security is None else security.findall(f"{{{SAML}}}Assertion")
     kinds = []
     for assertion in assertions:
         name_id = assertion.find(f"{{{SAML}}}Subject/{{{SAML}}}NameID")
         qualifier = "" if name_id is None else name_id.get("NameQualifier", "")
+        kinds.append(qualifier)
+        if qualifier == "PSC":
+            _check_psc(assertion, "" if name_id is None else name_id.text or "", holder, policy.max_age, now)
+            continue
         age = policy.vitale_max_age if qualifier == "VITALE" else policy.max_age
         # Each is verified alone, as the bytes that were signed.
         alone = xml.parse(xml.canonical(assertion, exclusive=True))
@@ -167,8 +176,19 @@ def check_assertions(envelope: Envelope, policy: AssertionPolicy, *, with_card: 
             verify_vihf(alone, TrustPolicy(roots=policy.roots, max_age=age), now=now)
         except VihfRefused as error:
             raise sender("sim_221", f"Assertion refusée ({error.code}).") from None
-        kinds.append(qualifier)
     if sum(kind != "VITALE" for kind in kinds) != 1:
         raise sender("sim_220", "Une assertion du professionnel est attendue.")
     if with_card and kinds.count("VITALE") != 1:
         raise sender("sim_222", "Une assertion de la carte Vitale est attendue.")
+
+
+def _check_psc(assertion: etree._Element, name: str, holder: str | None, age: timedelta, now: datetime) -> None:
+    """An unsigned assertion is worth what proves it: the token of that very person, for a statement of the moment."""
+    if holder is None or name != holder:
+        raise sender("sim_224", "Le jeton Pro Santé Connect manque, ou n'est pas celui du professionnel.")
+    try:
+        issued = datetime.fromisoformat(assertion.get("IssueInstant", ""))
+    except ValueError:
+        raise sender("sim_221", "Assertion sans instant.") from None
+    if issued.tzinfo is None or not -age <= now - issued <= age:
+        raise sender("sim_221", "Assertion périmée.")

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from conformance.identity.evaluate import evaluate
 from gateway.api.access import Caller, Language, gateway_of, needs, read_body
 from gateway.api.documents import PROBLEMS
+from gateway.api.record_access import PscToken, check_grant, session_of
 from gateway.neighbours import NotConfigured
 from gateway.problems import Busy, Invalid, Unreadable, rule
 from gateway.services.identity_lines import answers
@@ -131,12 +132,19 @@ async def search_identity(
     language: Language,
     caller: Annotated[Caller, Depends(needs("identities:read", "identities:write"))],
     passerelle_tenant: Annotated[str | None, Header(description="Structure acted for, when several.")] = None,
+    psc_token: PscToken = None,
 ) -> Response:
     """Ask INSi for a person, given names one after the other, and compare its answer with the traits sent.
 
-    The answer says what may be done: when nobody looks, only an exact match is accepted.
+    The answer says what may be done: when nobody looks, only an exact match is accepted. With the Pro Santé Connect
+    token of a professional, INSi is asked in their name in place of the structure's certificate.
     """
     tenant = caller.acting_for(passerelle_tenant)
+    asker = None
+    if psc_token:
+        session = await session_of(request, caller, tenant, None, psc_token)
+        await check_grant(gateway_of(request), caller, tenant, session)
+        asker = session.actor
     asked = await _json(request)
     attributes = asked.get("attributes") or [] if isinstance(asked, dict) else None
     if not isinstance(attributes, list) or not all(isinstance(a, str) for a in attributes):
@@ -146,7 +154,7 @@ async def search_identity(
     except TypeError:
         raise Invalid([BAD_IDENTITY.finding("")], slug="invalid-request") from None
     try:
-        found = await _lookup(request).search(tenant, traits, attributes, language)
+        found = await _lookup(request).search(tenant, traits, attributes, language, asker=asker, token=psc_token or "")
     except NotConfigured as error:
         raise Busy([NO_INSI.finding("", found=error.missing)], slug="not-configured") from None
     return Response(orjson.dumps(found), media_type="application/json")

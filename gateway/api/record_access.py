@@ -44,6 +44,7 @@ __all__ = [
     "named",
     "patient_of",
     "records_of",
+    "session_of",
     "visit_of",
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,13 @@ from gateway.settings import Settings
 from gateway.tenants import Tenant
 
 if TYPE_CHECKING:
+    from adapters.dmp.actor import Actor
+    from adapters.insi.assertions import Caller
     from adapters.insi.client import SearchResult
     from adapters.insi.outcomes import Outcome
     from adapters.insi.verification import Claim
 
-__all__ = ["Lookup", "claim_of", "shown", "traits_of"]
+__all__ = ["Lookup", "caller_of", "claim_of", "shown", "traits_of"]
 
 _TRAITS = {
     "birthName": "birth_name",
@@ -85,19 +88,61 @@ def shown(result: SearchResult, language: str) -> dict[str, Any]:
     return out
 
 
+def caller_of(actor: Actor, tenant: Tenant) -> Caller:
+    """The professional as INSi is told of them; the billing number is the structure's, or its FINESS or SIRET."""
+    from adapters.insi.assertions import Caller
+
+    billing = str(tenant.references.get("billingId") or actor.structure_id[1:])
+    return Caller(
+        name_id=actor.id,
+        billing_id=billing,
+        sector=actor.sector,
+        specialty=actor.specialty.code if actor.specialty else "",
+    )
+
+
 class Lookup:
     """INSi for each structure, opened on first use; raises ``NotConfigured`` when the settings name none."""
 
     def __init__(self, settings: Settings, clock: Callable[[], datetime]) -> None:
+        self._settings = settings
+        self._clock = clock
         self._neighbours = Neighbours(settings, clock)
 
     async def close(self) -> None:
         """Let go of the connections."""
         await self._neighbours.close()
 
-    async def search(self, tenant: Tenant, traits: Traits, attributes: Iterable[str], language: str) -> dict[str, Any]:
-        """Look one person up."""
-        return shown(await self._neighbours.insi(tenant).search(traits, attributes=attributes), language)
+    async def search(
+        self,
+        tenant: Tenant,
+        traits: Traits,
+        attributes: Iterable[str],
+        language: str,
+        *,
+        asker: Actor | None = None,
+        token: str = "",
+    ) -> dict[str, Any]:
+        """Look one person up, in the name of the structure, or of a professional (``asker``) proven by a token."""
+        if asker is None:
+            return shown(await self._neighbours.insi(tenant).search(traits, attributes=attributes), language)
+        who = asker
+        client = self._neighbours.insi_psc(tenant)
+
+        def fresh() -> list[Any]:
+            from adapters.insi.assertions import psc_assertion
+
+            return [
+                psc_assertion(
+                    caller_of(who, tenant),
+                    self._settings.psc.issuer,
+                    assertion_id=f"_{uuid.uuid4()}",
+                    at=self._clock(),
+                )
+            ]
+
+        bearer = token if self._settings.insi.psc_token == "bearer" else ""  # noqa: S105 - the name of a way
+        return shown(await client.search(traits, attributes=attributes, assertions=fresh, bearer=bearer), language)
 
     async def verify(self, tenant: Tenant, claims: Iterable[Claim], language: str) -> list[dict[str, Any]]:
         """Verify identities held, in lots; answers carry the caller's references and no trait."""

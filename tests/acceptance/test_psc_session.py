@@ -79,3 +79,30 @@ def test_a_professional_of_another_place_opens_nothing(running: Demonstration, v
     token = token_of(running, "810123456781")
     refused = vendor.request("POST", "/v1/records/sessions", json={}, headers={"Passerelle-Psc-Token": token})
     assert refused.status_code == 403, refused.text
+
+
+ZOE = {"birthName": "Adrun", "firstGivenName": "Zoé", "sex": "F", "birthDate": "1975-12-31", "birthPlace": "63220"}
+
+
+def test_a_professional_asks_insi_in_their_own_name(running: Demonstration, vendor: Client) -> None:
+    """With their token INSi hears an assertion about them, not the structure's certificate, and answers alike."""
+    token = token_of(running, "899700218896")
+    found = vendor.request("POST", "/v1/identities/search", json=ZOE, headers={"Passerelle-Psc-Token": token})
+    assert found.status_code == 200, found.text
+    assert (found.json()["outcome"], found.json()["comparison"]["verdict"]) == ("found", "MATCH_EXACT")
+    (asked,) = running.sandbox.insi.journal.all()[-1:]
+    assert b'NameQualifier="PSC"' in asked.request
+    assert b">899700218896<" in asked.request
+    assert token.encode() not in asked.request
+    without = vendor.request("POST", "/v1/identities/search", json=ZOE)
+    assert b"Assertion" not in running.sandbox.insi.journal.all()[-1].request
+    assert without.json()["ins"] == found.json()["ins"]
+
+
+def test_insi_is_not_asked_for_a_professional_of_another_place(running: Demonstration, vendor: Client) -> None:
+    """A pharmacist's token does not serve a practice, nor does an invented one; INSi hears nothing."""
+    before = len(running.sandbox.insi.journal.all())
+    for token, status in ((token_of(running, "810123456781"), 403), ("invented", 401)):
+        refused = vendor.request("POST", "/v1/identities/search", json=ZOE, headers={"Passerelle-Psc-Token": token})
+        assert refused.status_code == status, refused.text
+    assert len(running.sandbox.insi.journal.all()) == before
