@@ -168,6 +168,10 @@ class _Reader:
         path = f"{name.rpartition('/')[0]}/{uri}"
         if path in self._entries:
             return path
+        # Packages made for file systems that ignore letter case announce DOC.TXT and hold doc.txt.
+        alike = [name for name in self._entries if name.casefold() == path.casefold()]
+        if len(alike) == 1:
+            return alike[0]
         if self._rooted:
             path = f"{name.rpartition('/')[0]}/{uri.rpartition('/')[2]}"
             return path if path in self._entries else None

@@ -282,7 +282,7 @@ def read_provide_bundle(bundle: Mapping[str, Any]) -> Provided:
         if method != "POST":
             raise NotPdsm("PDSM-ENTRY-002", f"/entry/{index}/request/method", "POST, or PATCH of Parameters")
         if not url.startswith("urn:uuid:"):
-            raise NotPdsm("PDSM-ENTRY-003", f"/entry/{index}/fullUrl", "urn:uuid:")
+            raise NotPdsm("PDSM-ENTRY-003", f"/entry/{index}/fullUrl", "a URN (urn:uuid:)")
         if kind == "List":
             code = code_of(resource.get("code"))
             if code is None or code.code != "submissionset":

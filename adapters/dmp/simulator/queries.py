@@ -174,8 +174,8 @@ _TIMES: Final[Mapping[str, Callable[[DocumentEntry], str]]] = {
 
 
 def _find_documents(parameters: _Parameters, caller: Caller, patient: Patient, state: State, leaf: bool) -> QueryResult:
-    _mine(parameters, "XDSDocumentEntryPatientId", patient)
     statuses = parameters.need("XDSDocumentEntryStatus")
+    _mine(parameters, "XDSDocumentEntryPatientId", patient)
     if any(status not in _STATUSES for status in statuses):
         raise Refused.because("XDSRegistryError", "statut inconnu")
     entries = [
@@ -238,8 +238,8 @@ def _get_documents(parameters: _Parameters, caller: Caller, patient: Patient, st
 
 
 def _find_sets(parameters: _Parameters, caller: Caller, patient: Patient, state: State, leaf: bool) -> QueryResult:
-    _mine(parameters, "XDSSubmissionSetPatientId", patient)
     parameters.need("XDSSubmissionSetStatus")
+    _mine(parameters, "XDSSubmissionSetPatientId", patient)
     start, stop = (
         parameters.one("XDSSubmissionSetSubmissionTimeFrom"),
         parameters.one("XDSSubmissionSetSubmissionTimeTo"),

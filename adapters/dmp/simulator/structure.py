@@ -135,8 +135,6 @@ def _classified(node: etree._Element, schemes: dict[str, bool]) -> Iterator[Regi
         counts[scheme] = counts.get(scheme, 0) + 1
         if child.get("classifiedObject") != node.get("id"):
             yield _problem("classifiedObject n'est pas l'objet qui porte la classification", child)
-        if child.get("nodeRepresentation") is None:
-            yield _problem("nodeRepresentation absent", child)
         coded = child.find(f"{_R}Slot[@name='codingScheme']")
         if schemes[scheme] and (
             coded is None or not child.get("nodeRepresentation") or child.find(f"{_R}Name/{_R}LocalizedString") is None
