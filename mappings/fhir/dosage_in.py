@@ -244,7 +244,12 @@ def _spoken(step: _Step, instructions: Sequence[str], medication: Medication) ->
     if step.text:
         return step.text
     parts = [dosage_sentence(Dosage(**step.members), medication)] if step.structured else []
-    return ", ".join(p for p in (*parts, *step.words, *instructions) if p)
+    said = ", ".join(p for p in (*parts, *step.words) if p)
+    for words in instructions:
+        # An instruction that starts as a sentence is one: it does not go on from the dose.
+        begins = words[:1].isupper() and not said.endswith((".", "!"))
+        said = f"{said}{'. ' if begins else ', '}{words}" if said else words
+    return said
 
 
 def _dosage(source: Source, step: _Step, said: str) -> Dosage:

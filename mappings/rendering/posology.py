@@ -55,15 +55,22 @@ def made_sentence(posology: Posology, medication: Medication | None = None) -> s
         if said:
             parts.append(said)
     if posology.steps:
-        joint = " ; puis " if posology.mode is PosologyMode.TAPERED else " ; "
-        said = joint.join(
-            f"{step.sequence or rank}) {dosage_sentence(step, medication) or NOT_SAID.lower()}"
-            for rank, step in enumerate(posology.steps, 1)
-        )
-        parts.append(f"{_MODES.get(posology.mode, 'Étapes')} : {said}")
+        parts.append(f"{_MODES.get(posology.mode, 'Étapes')} : {_steps(posology, medication)}")
     if posology.deferred_start:
         parts.append("Début différé, à une date à préciser")
     return ". ".join(parts) or NOT_SAID
+
+
+def _steps(posology: Posology, medication: Medication | None) -> str:
+    """The steps with their ranks; those of one rank are taken together, and need none when there is no other."""
+    groups: dict[int, list[str]] = {}
+    for rank, step in enumerate(posology.steps, 1):
+        said = dosage_sentence(step, medication) or NOT_SAID.lower()
+        groups.setdefault(step.sequence or rank, []).append(said)
+    if len(groups) == 1:
+        return " ; ".join(next(iter(groups.values())))
+    joint = " ; puis " if posology.mode is PosologyMode.TAPERED else " ; "
+    return joint.join(f"{rank}) {' ; et '.join(said)}" for rank, said in groups.items())
 
 
 def dosage_sentence(dosage: Dosage, medication: Medication | None = None) -> str:

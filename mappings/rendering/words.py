@@ -46,9 +46,12 @@ def table(name: str = "posology-fr") -> dict[str, Any]:
 def _by_word() -> dict[str, tuple[str, str]]:
     # From any French form, singular or plural, to both.
     known: dict[str, tuple[str, str]] = {}
-    for one, many in table()["words"].values():
+    for key, (one, many) in table()["words"].items():
         known.setdefault(one, (one, many))
         known.setdefault(many, (one, many))
+        if key.startswith("{"):
+            # Senders give an annotation without its braces: Appln, tablet.
+            known.setdefault(key[1:-1].lower(), (one, many))
     for one, many, _ in table()["time"].values():
         known.setdefault(one, (one, many))
         known.setdefault(many, (one, many))
@@ -77,7 +80,8 @@ def unit_word(unit: str, display: str | None, value: Decimal = Decimal(1)) -> st
 
     A bare count (unit ``1``) has no word.
     """
-    if display:
+    # A code told twice (« 3 g per 1 d », unit d) is a code, not a word.
+    if display and (display != unit or unit not in table()["time"]):
         forms = _by_word().get(display.strip().lower())
         if forms:
             return forms[_plural(value)]

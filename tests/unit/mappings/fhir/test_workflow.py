@@ -286,3 +286,14 @@ def test_what_is_not_fhir_is_refused(value: Any) -> None:
     """Neither a Bundle nor a MedicationRequest."""
     with pytest.raises(fhir.UnreadableBundle):
         fhir.read_prescriptions(value)
+
+
+def test_an_instruction_that_is_a_sentence_starts_one() -> None:
+    """« ... par jour. Stop si nausées », not « ... par jour, Stop si nausées »; a fragment goes on after a comma."""
+    dosage: dict[str, Any] = {
+        "timing": {"repeat": {"frequency": 1, "period": 1, "periodUnit": "d"}},
+        "doseAndRate": [{"doseQuantity": {"value": 1, "unit": "comprimé"}}],
+    }
+    for words, joint in (("Stop si nausées", ". "), ("en une prise", ", ")):
+        one = only(request(**dosage, patientInstruction=words))
+        assert one.posology.text == f"1 comprimé tous les jours{joint}{words}"

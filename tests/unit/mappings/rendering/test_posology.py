@@ -315,3 +315,39 @@ def test_amounts_read_well() -> None:
     assert amount(Quantity(value=Decimal(3))) == "3"
     assert unit_word("mg/kg/d", None) == "mg/kg/jour"
     assert unit_word("30099999", None) == "30099999"
+
+
+def test_steps_of_one_rank_are_taken_together() -> None:
+    """A dose in the morning and another in the evening are one step: the same number twice would mislead."""
+
+    def step(rank: int, amount: str, event_code: str) -> dict[str, Any]:
+        return {"sequence": rank, "dose": fixed(amount), "timing": [event(event_code)]}
+
+    alone = Posology.model_validate({"mode": "split", "steps": [step(1, "2", "ACM"), step(1, "1", "ACV")]})
+    assert made_sentence(alone) == (
+        "Doses fractionnées : 2 comprimés avant le petit-déjeuner ; 1 comprimé avant le dîner"
+    )
+    more = Posology.model_validate(
+        {"mode": "tapered", "steps": [step(1, "2", "ACM"), step(1, "1", "ACV"), step(2, "1", "ACM")]}
+    )
+    assert made_sentence(more) == (
+        "Doses progressives : 1) 2 comprimés avant le petit-déjeuner ; et 1 comprimé avant le dîner"
+        " ; puis 2) 1 comprimé avant le petit-déjeuner"
+    )
+
+
+@pytest.mark.parametrize(
+    ("unit", "display", "expected"),
+    [
+        ("d", "d", "jour"),
+        ("h", "h", "heure"),
+        ("min", "min", "minute"),
+        ("{Appln}", "Appln", "application"),
+        ("{tablet}", "Tablet", "comprimé"),
+        ("g", "g", "g"),
+        ("{dose_kg}", "dose_kg", "dose_kg"),
+    ],
+)
+def test_a_code_sent_as_a_word_is_put_into_words(unit: str, display: str, expected: str) -> None:
+    """« 3 g par d » is no French; a word nobody knows stays as it came."""
+    assert unit_word(unit, display) == expected
