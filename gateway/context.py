@@ -80,6 +80,8 @@ class Gateway:
     directory: Directory | None = None
     #: Log-ins by Pro Santé Connect; None where the settings name no provider.
     psc_logins: PscLogins | None = None
+    #: When the database was last restored from a backup: what was sent between the two is not in it.
+    restored_at: datetime | None = None
     health: dict[str, Any] = field(default_factory=dict)
 
     def now(self) -> datetime:

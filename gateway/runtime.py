@@ -30,6 +30,7 @@ from gateway.services.directory import open_directory
 from gateway.services.orders import close_service
 from gateway.services.psc_logins import PscLogins
 from gateway.settings import Settings
+from gateway.store.backup import restored_at
 from gateway.store.engine import Store
 from gateway.store.ownership import check_master_key, hold_file
 from gateway.store.signals import Signals
@@ -57,6 +58,7 @@ def open_gateway(settings: Settings, *, pool_processes: int | None = None) -> Ga
         store = Store(settings.store_url, connections=settings.database_connections)
         try:
             check_master_key(store, vault, utc_now())
+            restored = store.read_now(restored_at)
             tokens = _tokens(settings)
         except BaseException:
             store.close()
@@ -73,6 +75,7 @@ def open_gateway(settings: Settings, *, pool_processes: int | None = None) -> Ga
         pool=make_pool(processes, settings.data_dir / "packs"),
         pool_size=processes,
         tokens=tokens,
+        restored_at=restored,
         gate=Gate(documents=settings.max_converting, octets=settings.max_converting_bytes),
         health={"held": held},
     )

@@ -16,7 +16,8 @@ import structlog
 from sqlalchemy import Connection, Row, update
 
 from adapters.dmp.actor import Actor
-from adapters.dmp.outcomes import Kind, Outcome
+from adapters.dmp.outcomes import Kind, Layer, Outcome
+from adapters.dmp.outcomes import outcome as outcome_of
 from adapters.dmp.prepare import (
     DocumentTooLarge,
     InvalidSubmission,
@@ -113,6 +114,8 @@ class DmpCourier(CourierBase):
             if ready is not None and not ready.fresh:
                 await self._ask_first(load, line, actor, ready.prepared)
             else:
+                if self._older_than_restore(load):
+                    await self._ask_by_id(load, line, actor)
                 kept = ready or await self._prepare(load, line, actor)
                 await self._send(load, line, actor, kept.prepared, sending=ready is None)
         except Stop:
@@ -148,6 +151,40 @@ class DmpCourier(CourierBase):
             await self.try_later(
                 load.delivery, Delivery.UNCERTAIN, cause_from(outcome), retry_after=outcome.retry_after
             )
+
+    def _older_than_restore(self, load: Load) -> bool:
+        """A document from before the database was restored may have been fed by what the restored one does not know.
+
+        So may one accepted again since, whose first receipt is lost: then it was made before.
+        """
+        restored = self.gateway.restored_at
+        return restored is not None and min(load.document.received_at, load.document.acted_at) < restored
+
+    async def _ask_by_id(self, load: Load, line: DmpLine, actor: Actor) -> None:
+        """Is the document in the registry, whatever set brought it? Returns when not; else raises :class:`Stop`."""
+        delivery = load.delivery
+        identity = await self._qualified(load)
+        found = await line.client.find_by_unique_id(load.document.unique_id, patient_id(identity), actor)
+        said = found.outcome
+        self._heard(said)
+        if said.kind is Kind.ACCEPTED and not found.entry_uuids:
+            return
+        if said.kind is Kind.ACCEPTED and len(found.entry_uuids) == 1:
+            if await self._now(delivery) is not Delivery.SENDING:
+                await self.finish(delivery, Delivery.SENDING, None, values={"next_attempt_at": self.clock()})
+            unique_id = load.document.unique_id
+            receipt = {"reference": unique_id, "uniqueId": unique_id, "entryUuid": found.entry_uuids[0]}
+            await self.finish(delivery, Delivery.ACKNOWLEDGED, None, receipt=receipt)
+        elif said.kind in (Kind.RETRY, Kind.ASK_REGISTRY, Kind.OPERATOR):
+            after = 300 if said.kind is Kind.OPERATOR else said.retry_after
+            await self.try_later(delivery, Delivery.RETRYING, cause_from(said), retry_after=after)
+        else:
+            more = said if said.kind is Kind.REFUSED else outcome_of(Layer.LOCAL, "ambiguous")
+            await self.finish(delivery, Delivery.DEAD_LETTER, cause_from(more))
+        raise Stop
+
+    async def _now(self, delivery: Row[Any]) -> Delivery:
+        return Delivery(await self.store.read(lambda c: sql.value(c, deliveries, "state", id=delivery.id)))
 
     async def _prepare(self, load: Load, line: DmpLine, actor: Actor) -> _Ready:
         """Everything that must hold before a set is made; then the set, kept with the state *sending*."""

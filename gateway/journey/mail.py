@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 import structlog
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, select
 
 from adapters.mss import outcomes
 from adapters.mss.addresses import Audience
@@ -36,7 +36,7 @@ from gateway.services.mail_sessions import NoMailSession
 from gateway.services.rewrite import rewrite
 from gateway.store import blobs, sql
 from gateway.store.mail_tables import mail_sent
-from gateway.store.tables import deliveries
+from gateway.store.tables import deliveries, history
 
 __all__ = ["MailCourier", "cause_from"]
 
@@ -125,6 +125,10 @@ class MailCourier(CourierBase):
             )
         except MailRefused as exc:
             await self.finish(delivery, Delivery.REFUSED, cause_of_finding(exc.findings[0]))
+        if await self.store.read(lambda c: self._perhaps_mailed(c, delivery)):
+            # No operator can be asked, as the registry can: a person looks in the mailbox.
+            await self.finish(delivery, Delivery.DEAD_LETTER, cause_of(CauseCode.RESTORED))
+            raise Stop
             raise Stop from exc
         await self.store.write(lambda c: self._commit_mail(c, letter, line, mail, thread, reply))
         self.moment("after_prepare")
@@ -138,6 +142,20 @@ class MailCourier(CourierBase):
             return threads.Reply(), None
         answering = letter.asked.get("answering")
         reply = threads.reply(connection, letter.tenant.id, thread, answering=answering, besides=letter.delivery.id)
+    def _perhaps_mailed(self, connection: Connection, delivery: Row[Any]) -> bool:
+        """Kept before the database was restored from a backup, and not sent again by a person since."""
+        restored = self.gateway.restored_at
+        if restored is None or delivery.created_at >= restored:
+            return False
+        again = select(history.c.id).where(
+            history.c.delivery_id == delivery.id,
+            history.c.document_id == delivery.document_id,
+            history.c.message_id == delivery.message_id,
+            history.c.from_state == str(Delivery.DEAD_LETTER),
+            history.c.at >= restored,
+        )
+        return connection.execute(again.limit(1)).first() is None
+
         return reply, thread
 
     async def _content(self, letter: Letter, document: Row[Any]) -> tuple[bytes, bytes | None]:

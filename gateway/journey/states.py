@@ -115,6 +115,7 @@ class CauseCode(StrEnum):
     SENT_AGAIN = "sent_again"
     NODE_LOST = "node_lost"
     INTERNAL_FAULT = "internal_fault"
+    RESTORED = "restored"
 
 
 #: Cause and fix of each code, in words.
@@ -196,6 +197,16 @@ CAUSES: dict[CauseCode, tuple[Text, Text]] = {
         Text(
             "Signalez l'incident avec l'identifiant de l'envoi ; la passerelle réessaie d'elle-même.",
             "Report the incident with the delivery's identifier; the gateway tries again by itself.",
+        ),
+    ),
+    CauseCode.RESTORED: (
+        Text(
+            "La base a été restaurée d'une sauvegarde : ce courrier est peut-être déjà parti.",
+            "The database was restored from a backup: this mail may have left already.",
+        ),
+        Text(
+            "Vérifiez dans la boîte aux lettres (envois, accusés), puis relancez l'envoi ou retirez-le.",
+            "Look in the mailbox (mails sent, notices), then send it again or withdraw it.",
         ),
     ),
 }
