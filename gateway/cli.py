@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("gateway.commands.restore", "Put a copy back; it asks before it sends."),
     "purge": ("gateway.commands.purge", "Remove what is past its retention."),
     "feeds": ("gateway.commands.feeds", "Count what was fed, verify the ledger, evaluate incentive rules."),
+    "load": ("gateway.commands.load", "Send documents at a steady rate and say what came of them."),
 }
 
 
