@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Select, bindparam, select
 from conformance.identifiers import IdentifierError, StructIdNat
 from gateway.ids import new_id
 from gateway.store import sql
+from gateway.store.plan import run
 from gateway.store.tables import client_tenants, clients, tenants
 
 __all__ = [
@@ -201,7 +202,7 @@ def client(connection: Connection, client_id: str) -> Client | None:
 
 def tenants_of(connection: Connection, client_id: str) -> list[Tenant]:
     """The tenants a client may act for."""
-    return [_tenant(row) for row in connection.execute(_entrusted(), {"client": client_id})]
+    return [_tenant(row) for row in run(connection, _entrusted(), {"client": client_id}).rows]
 
 
 @cache

@@ -11,18 +11,20 @@ import binascii
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from hashlib import sha256
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, insert, select
+from sqlalchemy import ColumnElement, Connection, Integer, ScalarSelect, Select, bindparam, insert, select
 
 from gateway.feeds import merkle
 from gateway.feeds.entry import canonical, stamp
 from gateway.feeds.ledger import chain_state
 from gateway.feeds.tables import chains, heads
+from gateway.store.plan import run
 
 __all__ = [
     "SignedHead",
@@ -178,7 +180,6 @@ def sign_head(
 
 def kept_heads(connection: Connection, tenant: str, *, limit: int = 100) -> list[SignedHead]:
     """The heads signed for a tenant, newest first."""
-    query = select(heads).where(heads.c.tenant == tenant).order_by(heads.c.id.desc()).limit(limit)
     return [
         SignedHead(
             chain=row.tenant,
@@ -190,8 +191,14 @@ def kept_heads(connection: Connection, tenant: str, *, limit: int = 100) -> list
             signature=bytes(row.signature),
             timestamp_token=None if row.timestamp_token is None else bytes(row.timestamp_token),
         )
-        for row in connection.execute(query)
+        for row in run(connection, _newest(), {"of": tenant, "most": limit}).rows
     ]
+
+
+@cache
+def _newest() -> Select[Any]:
+    most = bindparam("most", type_=Integer)
+    return select(heads).where(heads.c.tenant == bindparam("of")).order_by(heads.c.id.desc()).limit(most)
 
 
 def sign_due(

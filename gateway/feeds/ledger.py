@@ -32,6 +32,7 @@ from gateway.feeds.entry import (
 )
 from gateway.feeds.merkle import Frontier
 from gateway.feeds.tables import COARSE, FINE, chains, entries, links, nodes, pending, rollup, rollup_coarse
+from gateway.store.plan import run
 
 __all__ = [
     "Sealed",
@@ -98,8 +99,7 @@ def record(connection: Connection, tenant: str, entry: LedgerEntry) -> str:
     """
     row = row_of(entry)
     statement = _add_entry(connection.dialect.name)
-    result = connection.execute(statement, _parameters(tenant, row), execution_options=_COUNTING)
-    if result.rowcount == 1:
+    if run(connection, statement, _parameters(tenant, row)).count == 1:
         return entry.entry_id
     return _settle(connection, tenant, entry, row)
 

@@ -28,7 +28,7 @@ from gateway.journey.cause import Cause
 from gateway.journey.telling import tell
 from gateway.services.patient_match import Match, match_patient
 from gateway.services.received import Unfolded
-from gateway.store import blobs
+from gateway.store import blobs, sql
 from gateway.store.engine import Again
 from gateway.store.mail_tables import mail_received, mail_received_documents, mail_recipients, mail_sent
 from gateway.vault import Vault
@@ -96,18 +96,17 @@ def apply_notice(connection: Connection, vault: Vault, tenant: str, received: Re
 
 
 def _sending(connection: Connection, tenant: str, event: Event) -> Row[Any] | None:
-    query = select(mail_sent).where(mail_sent.c.tenant_id == tenant)
     if event.envelope_id:
-        found = connection.execute(query.where(mail_sent.c.envelope_id == event.envelope_id)).first()
+        found = sql.find(connection, mail_sent, tenant_id=tenant, envelope_id=event.envelope_id)
         if found is not None:
             return found
     if not event.message_id:
         return None
-    return connection.execute(query.where(mail_sent.c.message_id == event.message_id)).first()
+    return sql.find(connection, mail_sent, tenant_id=tenant, message_id=event.message_id)
 
 
 def _recipient(connection: Connection, vault: Vault, tenant: str, sending: Row[Any], event: Event) -> Row[Any] | None:
-    rows = connection.execute(select(mail_recipients).where(mail_recipients.c.delivery_id == sending.delivery_id)).all()
+    rows = sql.rows(connection, mail_recipients, delivery_id=sending.delivery_id)
     key = recipients.lookup(vault, tenant, event.recipient)
     named = [row for row in rows if row.lookup == key]
     if named:

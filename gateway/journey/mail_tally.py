@@ -16,6 +16,7 @@ from gateway.feeds.entry import LedgerEntry, entry_id, opaque_hash
 from gateway.feeds.ledger import record
 from gateway.journey.states import Delivery
 from gateway.journey.tally import actor_fields, common, identity_fields, structure_fields
+from gateway.store import sql
 from gateway.store.mail_tables import mail_recipients, messages
 from gateway.store.tables import documents
 from gateway.vault import Vault
@@ -55,11 +56,7 @@ def end(
             said["details"] = {"self_addressed": True}
     else:
         said["reason"] = reason
-    classes = set(
-        connection.execute(
-            select(mail_recipients.c["class"]).where(mail_recipients.c.delivery_id == delivery.id).distinct()
-        ).scalars()
-    )
+    classes = {row._mapping["class"] for row in sql.rows(connection, mail_recipients, delivery_id=delivery.id)}
     said["recipients"] = delivery.recipients
     said["recipient_class"] = classes.pop() if len(classes) == 1 else None
     # A dead letter sent again is another outcome of the same delivery: the fence tells them apart.
@@ -95,8 +92,12 @@ def client_of(connection: Connection, delivery: Row[Any]) -> str:
 
 def _subject(connection: Connection, delivery: Row[Any]) -> Row[Any]:
     if delivery.document_id is not None:
-        return connection.execute(select(documents).where(documents.c.id == delivery.document_id)).one()
-    return connection.execute(select(messages).where(messages.c.id == delivery.message_id)).one()
+        subject = sql.find(connection, documents, id=delivery.document_id)
+    else:
+        subject = sql.find(connection, messages, id=delivery.message_id)
+    if subject is None:
+        raise LookupError(delivery.id)
+    return subject
 
 
 def _fields(

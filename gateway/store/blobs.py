@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.store import sql
+from gateway.store.plan import run
 from gateway.store.tables import blobs
 from gateway.vault import Vault
 
@@ -18,10 +19,7 @@ __all__ = ["get", "insert_ignore", "put"]
 
 def insert_ignore(connection: Connection, table: Table, values: dict[str, Any]) -> bool:
     """Insert a row unless its key is there; true when it was inserted. Works alike on both engines."""
-    # SQLAlchemy does not keep the number of rows of an INSERT unless asked to.
-    counting = {"preserve_rowcount": True}
-    statement = _ignoring(table, connection.dialect.name)
-    return connection.execute(statement, values, execution_options=counting).rowcount == 1
+    return run(connection, _ignoring(table, connection.dialect.name), values).count == 1
 
 
 @cache

@@ -8,8 +8,10 @@ On PostgreSQL they run side by side; one that meets another's change is run agai
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -55,6 +57,8 @@ class Store:
         self.url = make_url(url)
         self.sqlite = self.url.get_backend_name() == "sqlite"
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="store-read")
+        self._kept = threading.local()
+        self._kept_open: set[Connection] = set()
         if self.sqlite:
             self.engine = _sqlite_engine(url, begin="BEGIN IMMEDIATE")
             self.read_engine = _sqlite_engine(url, begin="BEGIN")
@@ -97,12 +101,29 @@ class Store:
         try:
             with self.read_engine.connect() as connection:
                 return work(connection)
-        except (OperationalError, InterfaceError, PoolTimeout) as exc:
+        except (OperationalError, InterfaceError, PoolTimeout, sqlite3.OperationalError) as exc:
             raise unavailable(exc) from exc
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run a read without holding the event loop."""
-        return await asyncio.wrap_future(self._readers.submit(self.read_now, work))
+        return await asyncio.wrap_future(self._readers.submit(self._read_kept if self.sqlite else self.read_now, work))
+
+    def _read_kept(self, work: Callable[[Connection], T]) -> T:
+        """Run a read on the connection of this reading thread, opened once: opening costs more than most reads."""
+        connection: Connection | None = getattr(self._kept, "connection", None)
+        try:
+            if connection is None:
+                connection = self._kept.connection = self.read_engine.connect()
+                self._kept_open.add(connection)
+            with connection.begin():
+                return work(connection)
+        except (OperationalError, InterfaceError, sqlite3.OperationalError) as exc:
+            if connection is not None:
+                self._kept.connection = None
+                self._kept_open.discard(connection)
+                with contextlib.suppress(Exception):
+                    connection.close()
+            raise unavailable(exc) from exc
 
     def _transaction(self, work: Callable[[Connection], T]) -> T:
         attempt = 0
@@ -148,6 +169,8 @@ class Store:
         if self._writers is not None:
             self._writers.shutdown()
         self._readers.shutdown()
+        while self._kept_open:
+            self._kept_open.pop().close()
         self.engine.dispose()
         self.read_engine.dispose()
 
@@ -160,7 +183,7 @@ def _postgres_engine(url: URL, connections: int) -> Engine:
 
 
 def _sqlite_engine(url: str, *, begin: str) -> Engine:
-    engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": 30})
+    engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": 30, "cached_statements": 512})
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, record: Any) -> None:
@@ -182,6 +205,7 @@ def _sqlite_engine(url: str, *, begin: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        raw: Any = connection.connection.dbapi_connection
+        raw.execute(begin)
 
     return engine
