@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from conformance.verdict import Finding, Severity, Verdict
 from gateway.services.convert import form_of_bytes
+from gateway.services.files import as_pdf
 from gateway.services.intake import (
     UNREADABLE,
     Form,
@@ -97,7 +98,10 @@ def _document(data: bytes, form: Form, environment: Environment) -> list[Finding
     findings = [*found, *check_identity_of(document, environment)]
     document = _named(document)
     try:
+        document, _ = as_pdf(document)
         written = cda.write(document, pdf=printed_form(document))
+    except IntakeRefused as exc:
+        return [*findings, *exc.findings]
     except cda.CdaError as exc:
         return [*findings, *exc.findings]
     # The identity was judged above, with places in what was sent.

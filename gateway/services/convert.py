@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conformance.verdict import Finding
+from gateway.services.files import as_pdf
 from gateway.services.intake import CLINICAL_LOSS, IntakeOptions, IntakeRefused, read_document
 from mappings.loss import LossReport
 
@@ -78,10 +79,13 @@ def _write(document: Any, to: str) -> tuple[bytes, LossReport]:
     from mappings import cda
 
     try:
+        document, left_out = as_pdf(document)
         made = cda.write(document, pdf=printed_form(document))
+    except IntakeRefused as exc:
+        raise ConvertRefused(exc.findings) from exc
     except cda.CdaError as exc:
         raise ConvertRefused(list(exc.findings)) from exc
-    return made.data, made.loss
+    return made.data, left_out + made.loss
 
 
 def _named(document: Any) -> Any:

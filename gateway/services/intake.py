@@ -14,6 +14,7 @@ from conformance.verdict import Finding, Severity, Verdict
 from gateway.problems import rule
 from gateway.services.faults import findings_of
 from gateway.services.feed_facts import facts_of
+from gateway.services.files import as_pdf
 from mappings import document as hub
 from mappings.document.people import Professional
 from mappings.loss import LossReport
@@ -137,6 +138,8 @@ def convert(body: bytes, form: Form, options: IntakeOptions) -> Intake:
     """
     document, loss, warnings = read_document(body, form, options)
     document, brought = _with_ids(document, options)
+    document, left_out = as_pdf(document)
+    loss = loss + left_out
     findings = [*warnings, *check_identity_of(document, options.environment)]
     refuse(findings)
 

@@ -17,7 +17,8 @@ class Report(DocumentBase):
 
     kind: Literal["report"] = "report"
     media_type: Literal["application/pdf", "text/plain", "text/rtf", "image/jpeg", "image/tiff"] = Field(
-        "application/pdf", description="application/pdf (PDF/A-1) or text/plain are written; the others are only read."
+        "application/pdf",
+        description="application/pdf (PDF/A-1) or text/plain are written; the others are made into a PDF/A-1b first.",
     )
     content: Bytes64 = Field(description="The file.")
 

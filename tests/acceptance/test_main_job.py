@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import itertools
 from typing import Any
 
 import httpx
 import orjson
 import pytest
+from PIL import Image
 
 from gateway.demonstration import Client, Demonstration
 from tests.acceptance.conftest import body_of, fault, follow, post, simulator
@@ -66,6 +69,27 @@ def test_a_pdf_with_metadata_is_a_report(vendor: Client) -> None:
     answer = vendor.request("POST", "/v1/documents", files=files)
     assert answer.status_code == 202, answer.text
     assert follow(vendor, answer.json()["id"])["state"] == "completed"
+
+
+@pytest.mark.parametrize("form", ["JPEG", "TIFF"])
+def test_a_scan_with_metadata_becomes_a_pdf(vendor: Client, form: str) -> None:
+    """A picture is made into a PDF/A on the way in; the CDA kept carries that PDF."""
+    document = fresh(documents.report)
+    for name in ("content", "mediaType"):
+        document.pop(name)
+    picture = io.BytesIO()
+    Image.new("RGB", (200, 280), "white").save(picture, form)
+    files = {
+        "metadata": ("m.json", orjson.dumps({"document": document}), "application/json"),
+        "file": (f"scan.{form.lower()}", picture.getvalue(), f"image/{form.lower()}"),
+    }
+    answer = vendor.request("POST", "/v1/documents", files=files)
+    assert answer.status_code == 202, answer.text
+    receipt = answer.json()
+    assert follow(vendor, receipt["id"])["state"] == "completed"
+    cda = vendor.request("GET", f"/v1/documents/{receipt['id']}/cda").content
+    assert b'mediaType="application/pdf"' in cda
+    assert base64.b64encode(b"%PDF-1.4")[:8] in cda
 
 
 def test_a_ready_made_cda_is_relayed_whole(running: Demonstration, vendor: Client) -> None:
