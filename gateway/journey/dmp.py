@@ -135,15 +135,25 @@ class DmpCourier(CourierBase):
 
     async def _ask_first(self, load: Load, line: DmpLine, actor: Actor, prepared: PreparedSubmission) -> None:
         """The answer was lost: is the document in the registry? Only then decide."""
-        if self.gateway.settings.dmp.after_lost_answer == "resend_same_set":
+        if self._resends:
             await self._send(load, line, actor, prepared)
             return
+        await self._ask(load, line, actor, prepared)
+
+    @property
+    def _resends(self) -> bool:
+        return self.gateway.settings.dmp.after_lost_answer == "resend_same_set"
+
+    async def _ask(
+        self, load: Load, line: DmpLine, actor: Actor, prepared: PreparedSubmission, *, known: bool = False
+    ) -> None:
+        """Ask the registry for the document; ``known`` when it has just said that it has the set."""
         outcome, entries = await line.client.confirm(prepared, actor)
         self._heard(outcome)
         self.moment("after_ask")
         if outcome.kind is Kind.ACCEPTED:
             await self._acknowledge(load, prepared, entry=entries.get(prepared.document_unique_ids[0]))
-        elif outcome.code == NOT_IN_REGISTRY:
+        elif outcome.code == NOT_IN_REGISTRY and not known:
             await self._send(load, line, actor, prepared)
         elif outcome.kind is Kind.REFUSED:
             await self.finish(load.delivery, Delivery.DEAD_LETTER, cause_from(outcome))
@@ -335,6 +345,9 @@ class DmpCourier(CourierBase):
         cause = cause_from(outcome)
         if outcome.kind is Kind.ACCEPTED:
             await self._acknowledge(load, prepared, entry=None)
+        elif outcome.kind is Kind.ALREADY_THERE and self._resends:
+            # The first sending was registered: what is left is to find it.
+            await self._ask(load, line, actor, prepared, known=True)
         elif outcome.kind in (Kind.ASK_REGISTRY, Kind.ALREADY_THERE):
             # Never guessed: the registry is asked by whoever claims it next.
             await self.try_later(delivery, Delivery.UNCERTAIN, cause, retry_after=outcome.retry_after)
