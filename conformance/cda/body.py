@@ -8,6 +8,7 @@ from typing import Final
 from lxml import etree
 
 from conformance.cda import rules_body as rules
+from conformance.cda.asks import Children, children
 from conformance.cda.document import run
 from conformance.cda.header import in_set
 from conformance.cda.model import HL7, XSI
@@ -25,6 +26,7 @@ _FILE: Final = "cda-volets.yaml"
 #: nullFlavors the coded elements of a body may have (CI-SIS).
 _NULLS: Final = frozenset("UNK NA NASK ASKU NI NAV MSK OTH NINF PINF TRC".split())
 _CIS: Final = "1.2.250.1.213.2.3.1"
+_TEMPLATE: Final = HL7 + "templateId"
 _XSI_TYPE: Final = XSI + "type"
 
 
@@ -46,14 +48,7 @@ def check_body(root: _Element, seen: Seen, report: Report) -> None:
     for oid, tests in _VOLETS:
         if any(each is root for each in seen.templates.get(oid, ())):
             run(tests, root, report)
-    for oid, elements in seen.templates.items():
-        once = dict.fromkeys(elements) if len(elements) > 1 else elements
-        if len(once) < len(elements):
-            _claimed_twice(oid, elements, report)
-        template = TEMPLATES.get(oid)
-        if template is not None:
-            for element in once:
-                _claimed(element, template, report)
+    _templates(seen, report)
     _anywhere(seen, report)
     _links(seen, report)
     _narratives(seen, report)
@@ -66,28 +61,66 @@ def _claimed_twice(oid: str, elements: list[_Element], report: Report) -> None:
             report.add(rules.SAME_TEMPLATE, element, found=oid)
 
 
-def _claimed(element: _Element, template: Template, report: Report) -> None:
-    if template.unless is not None and any(
-        each.get("root") == template.unless for each in element.iterchildren(f"{HL7}templateId")
-    ):
+def _templates(seen: Seen, report: Report) -> None:
+    claimed: dict[_Element, set[str]] = {}
+    for oid, elements in seen.templates.items():
+        for element in elements:
+            if element in claimed:
+                claimed[element].add(oid)
+            else:
+                claimed[element] = {oid}
+    below: dict[_Element, Children] = {}
+    for oid, elements in seen.templates.items():
+        once = list(dict.fromkeys(elements)) if len(elements) > 1 else elements
+        if len(once) < len(elements):
+            _claimed_twice(oid, elements, report)
+        template = TEMPLATES.get(oid)
+        if template is None:
+            continue
+        for element in once:
+            held = below.get(element)
+            if held is None:
+                held = below[element] = children(element)
+            if template.unless is not None and any(each.get("root") == template.unless for each in held[_TEMPLATE]):
+                continue
+            if not (
+                template.asks(element, held, claimed[element])
+                and (not template.needs or _holds(element, template, seen))
+                and (template.every is None or template.every(element))
+            ):
+                _told(element, template, report)
+            for binding in template.bindings:
+                _bound(element, binding, held, report)
+
+
+def _holds(element: _Element, template: Template, seen: Seen) -> bool:
+    """True when the walk saw each of the templates that must stand below; False asks for a longer look."""
+    for need in template.needs:
+        found = (each for oid in need.oids for each in seen.templates.get(oid, ()))
+        if not any(need.anywhere or element in each.iterancestors() for each in found):
+            return False
+    return True
+
+
+def _told(element: _Element, template: Template, report: Report) -> None:
+    for part in template.parts:
+        if not part.test(element):
+            blamed = part.at(element) if part.at is not None else []
+            target = blamed[0] if isinstance(blamed, list) and blamed else element
+            if not isinstance(target, etree._Element):
+                target = element
+            found = showable(str(part.found(target))) if part.found is not None else None
+            expected = part.expected
+            if expected is not None and part.rule.code[-3:] < "100":
+                expected = f"{expected} ({template.name[0]})"
+            report.add(part.rule, target, found=found, expected=expected)
+
+
+def _bound(element: _Element, binding: Binding, held: Children, report: Report) -> None:
+    if binding.tag is not None:
+        for coded in held.get(binding.tag, ()):
+            _coded(coded, binding, report)
         return
-    if not template.every(element):
-        for part in template.parts:
-            if not part.test(element):
-                blamed = part.at(element) if part.at is not None else []
-                target = blamed[0] if isinstance(blamed, list) and blamed else element
-                if not isinstance(target, etree._Element):
-                    target = element
-                found = showable(str(part.found(target))) if part.found is not None else None
-                expected = part.expected
-                if expected is not None and part.rule.code[-3:] < "100":
-                    expected = f"{expected} ({template.name[0]})"
-                report.add(part.rule, target, found=found, expected=expected)
-    for binding in template.bindings:
-        _bound(element, binding, report)
-
-
-def _bound(element: _Element, binding: Binding, report: Report) -> None:
     found = binding.path(element)
     for coded in found if isinstance(found, list) else ():
         if isinstance(coded, etree._Element):
@@ -160,7 +193,8 @@ def _material(material: _Element, report: Report) -> None:
 
 # --- Links and narrative --------------------------------------------------------------------------------------------
 
-_HOLDERS: Final = frozenset((HL7 + "text", HL7 + "originalText"))
+_TEXT, _TITLE, _ENTRY = HL7 + "text", HL7 + "title", HL7 + "entry"
+_HOLDERS: Final = frozenset((_TEXT, HL7 + "originalText"))
 
 
 def _links(seen: Seen, report: Report) -> None:
@@ -181,11 +215,12 @@ def _links(seen: Seen, report: Report) -> None:
 
 def _narratives(seen: Seen, report: Report) -> None:
     for section in seen.all("section"):
-        text = section.find(HL7 + "text")
-        if section.find(HL7 + "title") is None:
+        children = {child.tag: child for child in reversed(section)}
+        text = children.get(_TEXT)
+        if _TITLE not in children:
             report.add(rules.NO_TITLE, section, expected="title")
         if text is None:
-            if section.find(HL7 + "entry") is not None:
+            if _ENTRY in children:
                 report.add(rules.NO_NARRATIVE, section, expected="text")
         elif len(text) == 0 and not (text.text or "").strip():
             report.add(rules.EMPTY_NARRATIVE, text)

@@ -9,7 +9,7 @@ from lxml import etree
 from conformance.cda import body, document, files, header, rules_document, rules_types
 from conformance.cda.model import HL7
 from conformance.cda.report import Report
-from conformance.cda.structure import walk
+from conformance.cda.structure import look
 from conformance.verdict import Rule, Verdict
 from security.errors import UnsafeInput
 from security.xml import CDA_LIMITS, XmlLimits, parse
@@ -53,7 +53,7 @@ def check(
         return report.verdict()
     # lxml makes a Python object for an element each time it is asked for, unless one still lives: they live here.
     held = list(root.iter())
-    seen = walk(root, report)
+    seen = look(root, report)
     header.check_header(root, report)
     document.check_document(root, report, environment=environment)
     document.check_intervals(seen.all("low"), report)

@@ -47,10 +47,12 @@ def _elements(element: _Element) -> list[_Element]:
     return [child for child in element if isinstance(child.tag, str)]
 
 
-def _text(element: _Element) -> str:
-    """The text of an element alone, without that of its children."""
-    parts = [element.text or "", *(child.tail or "" for child in element)]
-    return "".join(parts).strip()
+def _text(element: _Element) -> bool:
+    """True when an element has text of its own, without that of its children."""
+    text = element.text
+    if text and not text.isspace():
+        return True
+    return any(child.tail and not child.tail.isspace() for child in element)
 
 
 _NULL_BELOW: Final = etree.XPath("descendant::*[@nullFlavor]")
@@ -58,6 +60,8 @@ _NULL_BELOW: Final = etree.XPath("descendant::*[@nullFlavor]")
 
 def any_(element: _Element, report: Report) -> None:
     """A null value has nothing else in it (Data Types R1, ANY.nullFlavor)."""
+    if report.nulled is not None and element not in report.nulled:
+        return
     if element.get("nullFlavor") is not None:
         _null(element, report)
     if len(element):
@@ -193,6 +197,10 @@ def ed(element: _Element, report: Report) -> None:
 
 def st(element: _Element, report: Report) -> None:
     """A character string."""
+    if not len(element) and not element.keys():
+        text = element.text
+        if text and not text.isspace():
+            return
     ed(element, report)
     wrong = (
         element.get("representation", "TXT") != "TXT"
@@ -207,6 +215,9 @@ def st(element: _Element, report: Report) -> None:
         report.add(rules.ST_MORE, element)
 
 
+_QUALIFIED: Final = (HL7 + "family", HL7 + "given")
+
+
 def en(element: _Element, report: Report) -> None:
     """The name of an entity: a text, or parts."""
     any_(element, report)
@@ -214,7 +225,7 @@ def en(element: _Element, report: Report) -> None:
     if (element.get("nullFlavor") is not None) == bool(parts or text) or (parts and text):
         report.add(rules.EN_MIXED, element)
     for part in parts:
-        if part.tag != HL7 + "family" and part.tag != HL7 + "given":
+        if part.tag not in _QUALIFIED:
             continue
         words = (part.get("qualifier") or "BR").split(" ") if "qualifier" in part.attrib else ["BR"]
         if len(words) != len(set(words)) or words == [""]:
@@ -372,6 +383,8 @@ def int_(element: _Element, report: Report) -> None:
 
 _PREFIXES: Final = frozenset(("tel", "fax", "mailto", "http", "ftp", "mllp"))
 _TEL_USES: Final = frozenset(("H", "HP", "HV", "WP", "DIR", "PUB", "EC", "MC", "PG"))
+_LINE: Final = HL7 + "streetAddressLine"
+_WITH_LINE: Final = frozenset((_LINE, HL7 + "useablePeriod"))
 _AD_USES: Final = frozenset(("H", "HP", "HV", "WP", "TMP"))
 # RFC 3986 characters, and those that iri-to-uri leaves alone.
 _URI: Final = re.compile(r"[!#$%&'()*+,./0-9:;=?@A-Z\[\]_a-z~-]+", re.ASCII)
@@ -401,7 +414,7 @@ def ad(element: _Element, report: Report) -> None:
     if element.get("nullFlavor") is None and bool(parts) == bool(text):
         report.add(rules.AD_MIXED, element)
     names = {part.tag for part in parts}
-    if HL7 + "streetAddressLine" in names and len(names - {HL7 + "streetAddressLine", HL7 + "useablePeriod"}):
+    if _LINE in names and len(names - _WITH_LINE):
         report.add(rules.AD_FORMS, element)
     if element.get("use", "WP") not in _AD_USES:
         report.add(rules.AD_USE, element, "use", found=shown(element, "use"), expected=", ".join(sorted(_AD_USES)))

@@ -26,14 +26,17 @@ _PROFESSIONAL: Final = "1.2.250.1.71.4.2.1"
 _STRUCTURE: Final = "1.2.250.1.71.4.2.2"
 
 
-def _load() -> list[tuple[etree.XPath, Tests]]:
+def _load() -> tuple[etree.XPath, list[tuple[etree.XPath, Tests]]]:
     table = load(_FILE)
-    return [
+    tests = [
         (xpath(_FILE, "on", each["on"]), read_tests(_FILE, each["rules"], table["source"])) for each in table["rules"]
     ]
+    wrong = (f"({each['on']})[not({made.text})]" for each, (_, made) in zip(table["rules"], tests, strict=True))
+    return xpath(_FILE, "all", f"not({' or '.join(wrong)})"), tests
 
 
-_TESTS: Final = _load()
+#: One XPath that answers for all these rules when all is well, and the rules by what they are about.
+_ALL_WELL, _TESTS = _load()
 RULES: Final[dict[str, Rule]] = {each.rule.code: each.rule for _, tests in _TESTS for each in tests.rules}
 
 
@@ -53,9 +56,10 @@ def run(tests: Tests, element: _Element, report: Report) -> None:
 
 def check_document(root: _Element, report: Report, *, environment: str) -> None:
     """Check what the tables do not tell: the whole header, its dates, its national identifiers, the INS."""
-    for context, tests in _TESTS:
-        for element in context(root):
-            run(tests, element, report)
+    if not _ALL_WELL(root):
+        for context, tests in _TESTS:
+            for element in context(root):
+                run(tests, element, report)
     _dates(root, report)
     _identifiers(root, report)
     _ins(root, report, environment)
@@ -83,13 +87,15 @@ def _dates(root: _Element, report: Report) -> None:
 def check_intervals(lows: list[_Element], report: Report) -> None:
     """An interval ends after it begins, anywhere in the document."""
     for low in lows:
+        start = low.get("value")
         parent = low.getparent()
-        high = parent.find("{*}high") if parent is not None else None
-        if parent is None or high is None or "value" not in low.attrib or "value" not in high.attrib:
+        if start is None or parent is None or low.get("unit") is not None:
             continue
-        if "unit" in low.attrib or "unit" in high.attrib:
+        high = next(parent.iterchildren("{*}high"), None)
+        end = high.get("value") if high is not None else None
+        if high is None or end is None or high.get("unit") is not None:
             continue
-        first, last = instant(low.get("value", "")), instant(high.get("value", ""))
+        first, last = instant(start), instant(end)
         if (
             first is not None
             and last is not None
@@ -101,22 +107,29 @@ def check_intervals(lows: list[_Element], report: Report) -> None:
 
 # --- Identifiers ----------------------------------------------------------------------------------------------------
 
-_HOLDERS: Final = etree.XPath("/*/*[not(self::h:component)]//h:id[@extension]", namespaces={"h": "urn:hl7-org:v3"})
+_BODY: Final = HL7 + "component"
+_ID: Final = HL7 + "id"
 
 
 def _identifiers(root: _Element, report: Report) -> None:
     known: dict[tuple[str, str], bool] = {}
-    for element in _HOLDERS(root):
-        authority, number = element.get("root", ""), element.get("extension", "")
-        if authority not in (_PROFESSIONAL, _STRUCTURE):
+    for part in root:
+        if part.tag == _BODY:
             continue
-        key = (authority, number)
-        if key not in known:
-            kind = PsIdNat if authority == _PROFESSIONAL else StructIdNat
-            result = kind.check(number)
-            known[key] = result.code is None
-        if not known[key]:
-            report.add(rules.NATIONAL_ID, element, "extension")
+        for element in part.iter(_ID):
+            authority = element.get("root")
+            if authority not in (_PROFESSIONAL, _STRUCTURE) or element is part:
+                continue
+            number = element.get("extension")
+            if number is None:
+                continue
+            key = (authority, number)
+            if key not in known:
+                kind = PsIdNat if authority == _PROFESSIONAL else StructIdNat
+                result = kind.check(number)
+                known[key] = result.code is None
+            if not known[key]:
+                report.add(rules.NATIONAL_ID, element, "extension")
 
 
 def _ins(root: _Element, report: Report, environment: str) -> None:

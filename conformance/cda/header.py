@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from lxml import etree
 
@@ -23,6 +23,14 @@ _FILE: Final = "cda-header.yaml"
 _KEYS: Final = frozenset(
     "path code card where fr en type nullable need fixed set text_set attribute_set use personal advice".split()
 )
+
+
+class Step(NamedTuple):
+    """What to do about the children of one name, when their number is right."""
+
+    node: Node
+    at: tuple[int, ...]  #: their positions
+    kind: str  #: the type whose rules compare brothers, empty for an only child
 
 
 @dataclass(slots=True)
@@ -45,6 +53,8 @@ class Node:
     advice: bool = False
     children: dict[str, Node] = field(default_factory=dict)
     required: tuple[tuple[str, Node], ...] = ()
+    attended: bool = False  #: its attributes, code or text are looked at
+    plans: dict[tuple[Any, ...], tuple[Step, ...] | None] = field(default_factory=dict)  #: by the names of the children
 
 
 RULES: Final[dict[str, Rule]] = {}
@@ -103,6 +113,7 @@ def _copied(node: Node, personal: bool) -> Node:
         node,
         personal=node.personal or personal,
         children={name: _copied(child, node.personal or personal) for name, child in node.children.items()},
+        plans={},
     )
 
 
@@ -154,6 +165,7 @@ def _grow(root: Node, rows: list[dict[str, Any]], groups: dict[str, dict[str, No
 
 def _settle(node: Node) -> None:
     node.required = tuple((name, each) for name, each in node.children.items() if each.low)
+    node.attended = bool(node.need or node.fixed or node.attribute_sets or node.set or node.text_set)
     for child in node.children.values():
         _settle(child)
 
@@ -161,21 +173,61 @@ def _settle(node: Node) -> None:
 _ROOT: Final = _tree()
 
 
+#: Names of children for which a plan is kept: no more than this of one element, and not of a long row.
+_PLANS: Final = 256
+_LONG: Final = 48
+#: The elements of the header that are null or hold one that is.
+_NULLED: Final = etree.XPath(
+    "/*/*[not(self::h:component)]/descendant-or-self::*/@nullFlavor/ancestor::*", namespaces={"h": "urn:hl7-org:v3"}
+)
+
+
 def check_header(root: _Element, report: Report) -> None:
     """Check every element of the header that the table knows."""
+    report.nulled = frozenset(_NULLED(root))
     _inside(root, _ROOT, report)
+    report.nulled = None
 
 
 def _inside(element: _Element, node: Node, report: Report) -> None:
-    groups: dict[str, list[_Element]] = {}
-    for child in element:
-        tag = child.tag
+    children = element[:]
+    tags = tuple([child.tag for child in children])
+    try:
+        plan = node.plans[tags]
+    except KeyError:
+        plan = _plan(node, tags)
+        if len(tags) <= _LONG and len(node.plans) < _PLANS:
+            node.plans[tags] = plan
+    if plan is None:
+        _numbers(element, node, children, report)
+        return
+    for child_node, positions, kind in plan:
+        if kind:
+            siblings(kind, [children[at] for at in positions], report)
+        for at in positions:
+            _one(children[at], child_node, report)
+
+
+def _plan(node: Node, tags: tuple[Any, ...]) -> tuple[Step, ...] | None:
+    """What to do with children of these names; None when a number is wrong, or hangs on what the children are."""
+    groups: dict[str, list[int]] = {}
+    for at, tag in enumerate(tags):
         if tag in node.children:
-            found = groups.get(tag)
-            if found is None:
-                groups[tag] = [child]
-            else:
-                found.append(child)
+            groups.setdefault(tag, []).append(at)
+    wanted = {tag: node.children[tag] for tag in groups}
+    if any(name not in groups for name, _ in node.required) or any(
+        each.rule is not None and (each.where is not None or not _counts(len(groups[tag]), each))
+        for tag, each in wanted.items()
+    ):
+        return None
+    return tuple(Step(each, tuple(groups[tag]), each.kind * (len(groups[tag]) > 1)) for tag, each in wanted.items())
+
+
+def _numbers(element: _Element, node: Node, children: list[_Element], report: Report) -> None:
+    groups: dict[str, list[_Element]] = {}
+    for child in children:
+        if child.tag in node.children:
+            groups.setdefault(child.tag, []).append(child)
     for name, wanted in node.required:
         if name not in groups:
             _miscounted(element, name, wanted, report)
@@ -208,6 +260,13 @@ def _one(element: _Element, node: Node, report: Report) -> None:
         report.add(rules.NULL_FORBIDDEN, element, "nullFlavor")
     if node.check is not None:
         node.check(element, report)
+    if node.attended:
+        _attended(element, node, report)
+    if node.children:
+        _inside(element, node, report)
+
+
+def _attended(element: _Element, node: Node, report: Report) -> None:
     if node.need and (node.where is None or element.get("root") == node.where):
         for name in node.need:
             if element.get(name) is None:
@@ -230,8 +289,6 @@ def _one(element: _Element, node: Node, report: Report) -> None:
         in_set(element, node.set, report, personal=node.personal, advice=node.advice)
     if node.text_set is not None and (element.text or "").strip() not in value_set(node.text_set).bare:
         report.add(rules.NOT_IN_SET, element, expected=value_set(node.text_set).title)
-    if node.children:
-        _inside(element, node, report)
 
 
 def in_set(

@@ -11,7 +11,19 @@ from typing import Any, Final
 from conformance.cda.forms import Form, form_check
 from security import json
 
-__all__ = ["HL7", "NAMESPACES", "PHARM", "SDTC", "XSI", "Attribute", "Model", "full_name", "root_model", "type_model"]
+__all__ = [
+    "HL7",
+    "NAMESPACES",
+    "PHARM",
+    "SDTC",
+    "XSI",
+    "Attribute",
+    "Model",
+    "full_name",
+    "root_model",
+    "table",
+    "type_model",
+]
 
 HL7: Final = "{urn:hl7-org:v3}"
 SDTC: Final = "{urn:hl7-org:sdtc}"
@@ -86,14 +98,15 @@ def full_name(name: str) -> str:
 
 
 @cache
-def _table() -> Any:
+def table() -> Any:
+    """The table as it is shipped: types, and the forms of attributes."""
     return json.loads(_TABLE.read_bytes(), max_bytes=1024 * 1024)
 
 
 @cache
 def root_model() -> Model:
     """The type of ``ClinicalDocument``."""
-    found = type_model(_table()["root"])
+    found = type_model(table()["root"])
     if found is None:
         raise RuntimeError(f"{_TABLE.name}: no root type")
     return found
@@ -102,12 +115,12 @@ def root_model() -> Model:
 @cache
 def type_model(name: str) -> Model | None:
     """A type by its name, None when CDA has no such type."""
-    row = _table()["types"].get(name)
+    row = table()["types"].get(name)
     if row is None:
         return None
     attributes = {
         (f"{SDTC}{key[5:]}" if key.startswith("sdtc:") else key): Attribute(
-            form=form_check(each["form"], _table()["forms"]),
+            form=form_check(each["form"], table()["forms"]),
             required=each.get("required", False),
             fixed=each.get("fixed"),
             link=each["form"][3:] if each["form"] in ("xs:ID", "xs:IDREF", "xs:IDREFS") else "",

@@ -56,6 +56,8 @@ class Report:
 
     findings: list[Finding] = field(default_factory=list)
     full: bool = False
+    #: While one part of the document is checked: the elements of it that are null or hold one that is. None: not known.
+    nulled: frozenset[etree._Element] | None = None
 
     def add(
         self,

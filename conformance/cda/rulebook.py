@@ -69,6 +69,7 @@ class Tests:
     __test__ = False
 
     every: etree.XPath
+    text: str  #: the XPath as written
     rules: list[TestRule] = field(default_factory=list)
 
 
@@ -83,7 +84,8 @@ def xpath(file: str, code: str, text: str) -> etree.XPath:
 def read_tests(file: str, rows: list[dict[str, Any]], source: str) -> Tests:
     """Compile the rules about one kind of element."""
     made = [read_test(file, row, source) for row in rows]
-    return Tests(xpath(file, made[0].rule.code, " and ".join(f"({each.text})" for each in made)), made)
+    text = " and ".join(f"({each.text})" for each in made)
+    return Tests(xpath(file, made[0].rule.code, text), text, made)
 
 
 def read_test(file: str, row: dict[str, Any], source: str) -> TestRule:

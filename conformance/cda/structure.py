@@ -1,22 +1,26 @@
-"""The one walk over a document: is each element where CDA has it, and what will the other rules want to see?
+"""The structure of a document: is each element where CDA has it, and what will the other rules want to see?
 
-While it checks order, number, attributes and types, the walk notes what the rules after it look for: the elements that
+The schema made of the table says whether all is well (:mod:`conformance.cda.schema`); a document it does not accept
+is walked, which says what is wrong and where. Either way what the rules after it look for is noted: the elements that
 claim a template, the identifiers, the links and the files. No other part of the check goes over the whole tree.
 """
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from lxml import etree
 
 from conformance.cda import rules_types as rules
+from conformance.cda import schema
 from conformance.cda.model import HL7, MAX_REMEMBERED, XSI, Model, root_model, type_model
 from conformance.cda.places import short_name
 from conformance.cda.report import Report, shown
 
-__all__ = ["Seen", "walk"]
+__all__ = ["Seen", "look", "walk"]
 
 _Element = etree._Element
 _XSI_TYPE: Final = XSI + "type"
@@ -32,6 +36,10 @@ _WANTED: Final = tuple(
 )
 #: Longest sequence of children that is remembered.
 _LONG: Final = 64
+#: Documents walked before the schema is compiled: that takes as long as some fifty walks, and one file needs none.
+_WALKED_FIRST: Final = 20
+_COUNT: Final = itertools.count()
+_NAMED: Final[Callable[[_Element], list[_Element]]] = etree.XPath("//@ID/..")
 
 
 @dataclass(slots=True)
@@ -48,8 +56,45 @@ class Seen:
         return self.wanted[HL7 + name]
 
 
+def look(root: _Element, report: Report) -> Seen:
+    """Check the structure of a whole document, the quick way where all is well."""
+    if (schema.ready() or next(_COUNT) >= _WALKED_FIRST) and schema.accepts(root):
+        seen = _noted(root)
+        if seen is not None:
+            return seen
+    return walk(root, report)
+
+
+def _noted(root: _Element) -> Seen | None:
+    """What a walk would note in a document whose structure is right; None when an ID is not unique or not there."""
+    seen = Seen()
+    templates, wanted = seen.templates, seen.wanted
+    for element in root.iter(_TEMPLATE, *_WANTED):
+        tag: Any = element.tag
+        if tag != _TEMPLATE:
+            wanted[tag].append(element)
+            continue
+        oid, owner = element.get("root"), element.getparent()
+        if oid is not None and owner is not None:
+            claimed = templates.get(oid)
+            if claimed is None:
+                templates[oid] = [owner]
+            else:
+                claimed.append(owner)
+    named = _NAMED(root)
+    seen.ids = ids = {element.get("ID", ""): element for element in named}
+    if len(ids) < len(named):
+        return None
+    pointers = schema.pointers()
+    for element in root.iter(*pointers):
+        value = element.get(pointers[str(element.tag)])
+        if value is not None and not ids.keys() >= set(value.split()):
+            return None
+    return seen
+
+
 def walk(root: _Element, report: Report) -> Seen:
-    """Check the structure of a whole document."""
+    """Check the structure of a whole document, element by element."""
     seen = Seen()
     _Walk(report, seen).element(root, root_model())
     for element, attribute, value in seen.links:
@@ -70,6 +115,8 @@ class _Walk:
         stack: list[tuple[_Element, Model]] = [(top, kind)]
         while stack:
             element, model = stack.pop()
+            if element.tag in wanted_tags:
+                wanted_tags[element.tag].append(element)
             items = element.items()
             if items:
                 model = self.attributes(element, model, items)
@@ -102,8 +149,6 @@ class _Walk:
                     root = child.get("root")
                     if root is not None:
                         templates.setdefault(root, []).append(element)
-                elif tag in wanted_tags:
-                    wanted_tags[tag].append(child)
                 below.append((child, child_kind))
             below.reverse()
             stack += below

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
 
 from lxml import etree
 
+from conformance.cda import asks
+from conformance.cda.asks import Ask, Asks
+from conformance.cda.model import HL7
 from conformance.cda.rulebook import RuleFileError, TestRule, load, read_test, xpath
 from conformance.cda.rules_body import ENTRY, SECTION
 from conformance.terminology import value_set
@@ -36,6 +39,15 @@ class Part:
     at: etree.XPath | None = None
     found: etree.XPath | None = None
     expected: str | None = None
+    need: Need | None = None  #: the same question, answered from what the walk saw
+    ask: Ask | None = None  #: the same question, answered from the children alone
+
+
+class Need(NamedTuple):
+    """At least one element below (or anywhere) claims one of some templates."""
+
+    oids: tuple[str, ...]
+    anywhere: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +55,7 @@ class Binding:
     """A value set bound to a coded element of a template."""
 
     path: etree.XPath
+    tag: str | None  #: the name of the children, when that is all the path says
     sets: tuple[str, ...]
     nullable: bool
     rule: Rule
@@ -56,7 +69,9 @@ class Template:
     oid: str
     name: tuple[str, str]
     unless: str | None
-    every: etree.XPath
+    asks: Asks
+    needs: tuple[Need, ...]
+    every: etree.XPath | None  #: the parts that neither asks nor needs answer
     parts: tuple[Part, ...]
     bindings: tuple[Binding, ...]
 
@@ -87,17 +102,21 @@ class _Reader:
             if unknown := row.keys() - _KEYS:
                 raise RuleFileError(f"{self.file}: {row.get('id')}: unknown members {sorted(map(str, unknown))}")
             parts = tuple(self.parts(row))
-            every = " and ".join(f"({part.text})" for part in parts) or "true()"
+            rest = [f"({part.text})" for part in parts if part.need is None and part.ask is None]
             yield Template(
                 oid=row["id"],
                 name=(row["name"][0], row["name"][1]),
                 unless=row.get("unless"),
-                every=xpath(self.file, row["id"], f"boolean({every})"),
+                asks=asks.together(part.ask for part in parts if part.ask is not None),
+                every=xpath(self.file, row["id"], f"boolean({' and '.join(rest)})") if rest else None,
+                needs=tuple(part.need for part in parts if part.need is not None),
                 parts=parts,
                 bindings=tuple(self.bindings(row)),
             )
 
-    def part(self, row: dict[str, Any], word: str, text: str, at: str | None, expected: str) -> Part:
+    def part(
+        self, row: dict[str, Any], word: str, text: str, at: str | None, expected: str, ask: Ask | None = None
+    ) -> Part:
         if word not in self.rules:
             raise RuleFileError(f"{self.file}: {row['id']}: no rule for {word}")
         return Part(
@@ -106,6 +125,7 @@ class _Reader:
             test=xpath(self.file, row["id"], f"boolean({text})"),
             at=xpath(self.file, row["id"], at) if at else None,
             expected=expected,
+            ask=ask,
         )
 
     def parts(self, row: dict[str, Any]) -> Iterator[Part]:
@@ -116,26 +136,32 @@ class _Reader:
                 test += f"[@classCode='{rest[0]}']"
             if len(rest) > 1:
                 test += f"[{_any('moodCode', rest[1].split('|'))}]"
-            yield self.part(row, "is", test, None, row["is"])
+            yield self.part(row, "is", test, None, row["is"], asks.is_a(element, *rest))
         for oid in row.get("with", ()):
-            yield self.part(row, "with", f"h:templateId/@root='{oid}'", None, oid)
+            yield self.part(row, "with", f"h:templateId/@root='{oid}'", None, oid, asks.claims(oid))
         if "templates" in row:
             least = row["templates"]
-            yield self.part(row, "with", f"count(h:templateId) >= {least}", None, f"{least} templateId")
+            test = f"count(h:templateId) >= {least}"
+            yield self.part(row, "with", test, None, f"{least} templateId", asks.number("templateId", least, None))
         for path in row.get("one", ()):
-            yield self.part(row, "one", f"count({_h(path)}) = 1", f"{_h(path)}[2]", f"{path} 1..1")
+            test = f"count({_h(path)}) = 1"
+            yield self.part(row, "one", test, f"{_h(path)}[2]", f"{path} 1..1", asks.number(path, 1, 1))
         for path in row.get("some", ()):
-            yield self.part(row, "some", f"boolean({_h(path)})", None, path)
+            yield self.part(row, "some", f"boolean({_h(path)})", None, path, asks.number(path, 1, None))
         for path, most in row.get("most", {}).items():
-            yield self.part(row, "most", f"count({_h(path)}) <= {most}", f"{_h(path)}[{most + 1}]", f"{path} 0..{most}")
+            test = f"count({_h(path)}) <= {most}"
+            ask = asks.number(path, 0, most)
+            yield self.part(row, "most", test, f"{_h(path)}[{most + 1}]", f"{path} 0..{most}", ask)
         for path in row.get("none", ()):
-            yield self.part(row, "none", f"not({_h(path)})", _h(path), f"{path} 0..0")
+            yield self.part(row, "none", f"not({_h(path)})", _h(path), f"{path} 0..0", asks.number(path, 0, 0))
         yield from self.coded(row)
         if row.get("text"):
-            yield self.part(row, "text", "boolean(h:text/h:reference[@value])", "h:text", "text/reference/@value")
+            test = "boolean(h:text/h:reference[@value])"
+            yield self.part(row, "text", test, "h:text", "text/reference/@value", asks.linked())
         if "value" in row:
             kinds = " or ".join(f"@xsi:type='{kind}'" for kind in row["value"])
-            yield self.part(row, "value", f"boolean(h:value[{kinds}])", "h:value", " | ".join(row["value"]))
+            ask = asks.attribute("value", asks.XSI_TYPE, row["value"])
+            yield self.part(row, "value", f"boolean(h:value[{kinds}])", "h:value", " | ".join(row["value"]), ask)
         if "relation" in row:
             kind, *inversion = row["relation"]
             test = f"../self::h:entryRelationship[@typeCode='{kind}']"
@@ -148,7 +174,10 @@ class _Reader:
             test = f"count({path}[{ids}]) >= {low}" if int(low) else "true()"
             if high != "*":
                 test += f" and count({path}[{ids}]) <= {high}"
-            yield self.part(row, "has", test, None, f"{' | '.join(oids)} {card}")
+            held = self.part(row, "has", test, None, f"{' | '.join(oids)} {card}")
+            if path in (".//*", "//*") and card == "1..*":
+                held = replace(held, need=Need(tuple(oids), path == "//*"))
+            yield held
         if row.get("authors"):
             yield self.part(row, "authors", _AUTHOR, "h:author", "id, addr, telecom, name")
         for oid in row.get("advise", ()):
@@ -168,21 +197,30 @@ class _Reader:
                 f"boolean(h:code[@nullFlavor='{code['flavor']}'])",
                 "h:code",
                 f"nullFlavor {code['flavor']}",
+                asks.attribute("code", "nullFlavor", [code["flavor"]]),
             )
         elif code is not None:
             test = f"h:code[{_any('code', code['values'])}]"
             expected = " | ".join(code["values"])
-            if "system" in code and not code.get("advice"):
+            system = None if code.get("advice") else code.get("system")
+            if system is not None:
                 test += f"[@codeSystem='{code['system']}']"
                 expected += f" ({code['system']})"
+            word = "code_advice" if code.get("advice") else "code"
             yield self.part(
-                row, "code_advice" if code.get("advice") else "code", f"boolean({test})", "h:code", expected
+                row,
+                word,
+                f"boolean({test})",
+                "h:code",
+                expected,
+                asks.attribute("code", "code", code["values"], system),
             )
         for path in row.get("coded", ()):
             yield self.part(row, "coded", f"boolean({_h(path)}[@code and @codeSystem])", _h(path), "code, codeSystem")
         if "status" in row:
             test = f"boolean(h:statusCode[{_any('code', row['status'])}])"
-            yield self.part(row, "status", test, "h:statusCode", " | ".join(row["status"]))
+            ask = asks.attribute("statusCode", "code", row["status"])
+            yield self.part(row, "status", test, "h:statusCode", " | ".join(row["status"]), ask)
 
     def bindings(self, row: dict[str, Any]) -> Iterator[Binding]:
         for word in ("bind", "advice_set"):
@@ -192,6 +230,7 @@ class _Reader:
                     value_set(oid)  # a table that is not there fails now, not at the first request
                 yield Binding(
                     path=xpath(self.file, row["id"], _h(path)),
+                    tag=HL7 + path if path.isalnum() else None,
                     sets=sets,
                     nullable=bool(null) or word == "advice_set",
                     rule=self.rules[word],

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conformance.cda.forms import Form, form_check
-from conformance.cda.model import _table
+from conformance.cda.model import table
 
-FORMS = _table()["forms"]
+FORMS = table()["forms"]
 NAMES = sorted(FORMS)
 
 
