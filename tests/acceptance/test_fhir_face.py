@@ -380,6 +380,19 @@ def test_each_rule_is_enforced(vendor: Client, name: str, code: str, spoil: Call
     assert fhir_tools.base_errors(outcome) == []
 
 
+def test_a_set_of_three_hundred_documents_is_refused_by_name(vendor: Client) -> None:
+    """One fault that says how many there are and how many there may be; nothing is kept."""
+    bundle = a_bundle(a_cda())
+    pair = [e for e in bundle["entry"] if e["resource"]["resourceType"] in ("Binary", "DocumentReference")]
+    bundle["entry"] += pair * 299
+    refused = submit(vendor, bundle)
+    assert refused.status_code == 422, refused.text[:500]
+    told = [i for i in refused.json()["issue"] if "PDSM-BDL-007" in str(i)]
+    assert len(told) == 1
+    assert "300" in told[0]["diagnostics"]
+    assert "50" in told[0]["diagnostics"]
+
+
 def test_bytes_that_are_no_bundle(vendor: Client) -> None:
     """Not JSON, another resource, too large: refused at once, as an OperationOutcome."""
     for content in (b"{", b"[]", b'"x"'):

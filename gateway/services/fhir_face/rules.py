@@ -75,6 +75,10 @@ def kind_of(resource: Mapping[str, Any]) -> str:
     return text(resource.get("resourceType"))
 
 
+#: Documents of one submission; each becomes a set of its own, all are kept in one transaction.
+MOST_DOCUMENTS: Final = 50
+
+
 def check_bundle(bundle: Mapping[str, Any], structure: str) -> Iterator[Finding]:
     """Check an ITI-65 transaction; ``structure`` is that of the caller (Struct_IdNat)."""
     if bundle.get("resourceType") != "Bundle" or bundle.get("type") != "transaction":
@@ -88,6 +92,9 @@ def check_bundle(bundle: Mapping[str, Any], structure: str) -> Iterator[Finding]
         yield found("PDSM-BDL-002").finding("/entry", found=str(len(lists)), expected="1")
     if not fiches:
         yield found("PDSM-BDL-003").finding("/entry")
+    if len(fiches) > MOST_DOCUMENTS:
+        yield found("PDSM-BDL-007").finding("/entry", found=str(len(fiches)), expected=f"{MOST_DOCUMENTS} au plus")
+        return
     binaries = {text(e.get("fullUrl")): (i, e["resource"]) for i, e in enumerate(entries) if _is(e, "Binary")}
     used: list[str] = []
     for index, entry in fiches:

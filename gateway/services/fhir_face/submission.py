@@ -99,6 +99,8 @@ def read_transaction(body: bytes, structure: str) -> Submitted:
     if isinstance(bundle, Submitted):
         return bundle
     findings = list(check_bundle(bundle, structure))
+    if any(f.code == "PDSM-BDL-007" for f in findings):
+        return Submitted(findings=tuple(findings))
     entries = dicts(bundle.get("entry"))
     resources = [resource_of(e) for e in entries]
     binaries = {

@@ -69,6 +69,14 @@ RULES: Final[dict[str, Rule]] = {
             _MHD,
         ),
         _rule(
+            "PDSM-BDL-007",
+            "Le lot contient trop de documents.",
+            "The set holds too many documents.",
+            "Répartissez les documents en plusieurs lots.",
+            "Spread the documents over several sets.",
+            _MHD,
+        ),
+        _rule(
             "PDSM-LST-001",
             "Un élément du lot manque ou n'a pas la valeur attendue.",
             "An element of the submission set is missing or has not the expected value.",
