@@ -7,17 +7,27 @@ that follow the same templates are one: what is done to the first entry of a kin
 from __future__ import annotations
 
 import copy
+import functools
+import random
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from lxml import etree
 
 from conformance.cda import place
+from conformance.cda.model import Model, root_model, type_model
+from mappings import cda
+from mappings import document as hub
 from security import xml
+from tests.support import documents
 from tests.support.cda import official, one, tree, written
+from tests.support.datatype_changes import CHANGES, NEAR_TYPES, Change
+from tests.support.rich_header import PARTS, rich_header
+from tests.unit.mappings.fhir import full
 
-__all__ = ["BASES", "Mutant", "base", "mutants"]
+__all__ = ["BASES", "Mutant", "base", "made", "mutants", "sampled"]
 
 H = "{urn:hl7-org:v3}"
 XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
@@ -53,11 +63,29 @@ def _mended(root: _Element) -> None:
     one(root, "recordTarget/patientRole/patient/name/family[2]").set("qualifier", "CL")
 
 
+def _full(kind: str) -> bytes:
+    """A CDA of our writers with every member of the hub model."""
+    return cda.write(hub.load(getattr(full, kind)()), pdf=documents.PDF).data
+
+
+def _site(root: _Element) -> None:
+    """The example of every member names a site of the body outside the value set of approachSiteCode."""
+    for site in root.iter(f"{H}approachSiteCode"):
+        site.set("code", "16217661000119109")
+
+
+#: Parts of the header with a place for one address only.
+_ONE_ADDRESS = ("patient", "custodian", "encounter")
 _SOURCES: dict[str, tuple[Callable[[], bytes], tuple[Callable[[_Element], object], ...]]] = {
+    **{f"header-{part}": (functools.partial(rich_header, part), ()) for part in PARTS},
+    **{f"header-{part}-parts": (functools.partial(rich_header, part, "parts"), ()) for part in _ONE_ADDRESS},
     "report": (lambda: written("report"), ()),
     "summary": (lambda: written("summary"), ()),
     "prescription": (lambda: written("prescription"), ()),
     "dispensation": (lambda: written("dispensation"), ()),
+    "full-summary": (lambda: _full("summary"), (_site,)),
+    "full-prescription": (lambda: _full("prescription"), ()),
+    "full-dispensation": (lambda: _full("dispensation"), ()),
     "official-vsm": (lambda: official("VSM_1.4_2022.01"), ()),
     "official-edisp": (lambda: official("eDISP-MED_2024.01"), (_mended,)),
     "official-ep": (lambda: official("eP-MED-DM_2024.01_PosoStruct"), ()),
@@ -85,6 +113,8 @@ def _signature(element: _Element) -> str:
         ids = [each.get("root", "") for each in node.iterchildren(f"{H}templateId")]
         tag = etree.QName(node).localname
         own = ids[-1] if ids and tag != "ClinicalDocument" else ""
+        if tag == "addr" and (first := next(node.iterchildren("{*}*"), None)) is not None:
+            own = "lines" if first.tag == f"{H}streetAddressLine" else "parts"
         steps.append(f"{tag}({own})" if own else tag)
         if tag == "templateId" and node is element:
             steps[-1] += f"={node.get('root')}"
@@ -211,6 +241,86 @@ def _attribute_changes(element: _Element) -> Iterator[tuple[str, str, str | None
             yield f"blank-{local}", name, ""
 
 
+# --- Changes of a data type -----------------------------------------------------------------------------------------
+
+
+def _types(root: _Element) -> dict[_Element, str]:
+    """The type of CDA of each element that has one."""
+    found: dict[_Element, str] = {}
+
+    def walk(element: _Element, model: Model) -> None:
+        found[element] = model.name
+        names = model.names()
+        for child in element.iterchildren("{*}*"):
+            kind = type_model(child.get(XSI + "type") or names.get(str(child.tag), ""))
+            if kind is not None:
+                walk(child, kind)
+
+    walk(root, root_model())
+    return found
+
+
+def _changed(element: _Element, change: Change) -> bool:
+    parent = element.getparent()
+    if parent is None:
+        return False
+    if change.beside:
+        other = copy.deepcopy(element)
+        other.tail = None
+        for name, value in change.set:
+            element.set(name, value)
+            other.set(name, value)
+        word, _, value = change.beside.partition("=")
+        if word:
+            for child in list(other):
+                other.remove(child)
+            other.text = None
+            other.attrib.clear()
+            other.set(word, value.strip('"'))
+        elif value:
+            other.attrib.pop("extension", None)
+        element.addnext(other)
+        return True
+    if change.clear:
+        for child in list(element):
+            element.remove(child)
+        element.text = None
+        element.attrib.clear()
+    for name, value in change.set:
+        element.set(name, value)
+    if change.text is not None:
+        element.text = change.text
+    if change.inside:
+        element.extend(xml.parse(f'<x xmlns="urn:hl7-org:v3">{change.inside}</x>'.encode(), xml.CDA_LIMITS))
+    return True
+
+
+def _typed(element: _Element, kind: str) -> bool:
+    if element.get(XSI + "type") is not None or ":" in kind or kind == "PQ":
+        return False
+    element.set(XSI + "type", kind)
+    return True
+
+
+#: Changes of the data type made at each place of the header, beyond all of them at the first place of a type.
+PER_PLACE = 4
+
+
+def _type_changes(
+    signature: str, kind: str, first: bool, header: bool
+) -> Iterator[tuple[str, Callable[[_Element], bool]]]:
+    if kind in CHANGES:
+        every = CHANGES[kind]
+        draw = zlib.crc32(signature.encode())
+        chosen = every if first else [every[(draw + n * 7) % len(every)] for n in range(min(PER_PLACE, len(every)))]
+        for change in chosen if first or header else ():
+            yield f"type-{change.name}", lambda element, change=change: _changed(element, change)  # type: ignore[misc]
+    if header:
+        yield "typed-far", lambda element: _typed(element, "PIVL_PPD_TS")
+        if kind in NEAR_TYPES:
+            yield "typed-near", lambda element: _typed(element, NEAR_TYPES[kind])
+
+
 # --- All of them ----------------------------------------------------------------------------------------------------
 
 
@@ -219,29 +329,69 @@ def _narrative(element: _Element) -> bool:
     return any(parent.tag == f"{H}text" and parent.getparent() is not None for parent in element.iterancestors())
 
 
-def mutants(name: str, seen: set[str] | None = None) -> Iterator[Mutant]:
-    """Every single change of one document, in document order; places already in ``seen`` are left out."""
-    known = seen if seen is not None else set()
-    data = base(name)
-    root = tree(data)
-    for path, signature, narrative in [(place(e), _signature(e), _narrative(e)) for e in root.iter("{*}*")]:
-        if narrative:
+def _operations(root: _Element, known: set[str]) -> Iterator[tuple[str, str, Callable[[_Element], bool]]]:
+    """Name, place and work of each change to a document, those of known places left out."""
+    types = _types(root)
+    for element in list(root.iter("{*}*")):
+        if _narrative(element):
             continue
-        for operation in ELEMENT_OPERATIONS:
-            if f"{operation}|{signature}" in known:
-                continue
-            made = tree(data)
-            if ELEMENT_OPERATIONS[operation](one(made, path)):
-                known.add(f"{operation}|{signature}")
-                yield Mutant(name, operation, path, xml.serialize(made, declaration=False))
-        for operation, attribute, value in list(_attribute_changes(one(root, path))):
-            if f"{operation}|{signature}" in known:
-                continue
-            known.add(f"{operation}|{signature}")
-            made = tree(data)
-            target = one(made, path)
+        path, signature, kind = place(element), _signature(element), types.get(element, "")
+        header = "/component" not in path
+        first = f"type|{kind}" not in known
+        known.add(f"type|{kind}")
+        for name, work in (
+            *ELEMENT_OPERATIONS.items(),
+            *_attribute_operations(element),
+            *_type_changes(signature, kind, first, header),
+        ):
+            if f"{name}|{signature}" not in known:
+                known.add(f"{name}|{signature}")
+                yield name, path, work
+
+
+def _attribute_operations(element: _Element) -> Iterator[tuple[str, Callable[[_Element], bool]]]:
+    for operation, attribute, value in _attribute_changes(element):
+
+        def work(target: _Element, attribute: str = attribute, value: str | None = value) -> bool:
             if value is None:
                 del target.attrib[attribute]
             else:
                 target.set(attribute, value)
-            yield Mutant(name, operation, path, xml.serialize(made, declaration=False))
+            return True
+
+        yield operation, work
+
+
+def mutants(name: str, seen: set[str] | None = None) -> Iterator[Mutant]:
+    """Every single change of one document, in document order; places already in ``seen`` are left out."""
+    data = base(name)
+    for operation, path, work in _operations(tree(data), seen if seen is not None else set()):
+        root = tree(data)
+        if work(one(root, path)):
+            yield Mutant(name, operation, path, xml.serialize(root, declaration=False))
+
+
+def sampled(name: str, count: int) -> Iterator[Mutant]:
+    """Some of the changes of one document, always the same."""
+    data = base(name)
+    every = list(_operations(tree(data), set()))
+    for operation, path, work in random.Random(name).sample(every, min(count, len(every))):
+        root = tree(data)
+        if work(one(root, path)):
+            yield Mutant(name, operation, path, xml.serialize(root, declaration=False))
+
+
+def made(name: str) -> bytes:
+    """The document of a mutant by its name, ``base|operation|place``."""
+    start, operation, path = name.split("|")
+    data = base(start)
+    root = tree(data)
+    element = one(root, path)
+    kind = _types(root).get(element, "")
+    works = {
+        **ELEMENT_OPERATIONS,
+        **dict(_attribute_operations(element)),
+        **dict(_type_changes("", kind, True, True)),
+    }
+    assert works[operation](element), name
+    return xml.serialize(root, declaration=False)
