@@ -25,7 +25,16 @@ from tests.support.zygote import Node, Zygote
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-SCOPES = ("documents:write", "documents:read", "feeds:read", "identities:write", "identities:read", "operations")
+SCOPES = (
+    "documents:write",
+    "documents:read",
+    "feeds:read",
+    "identities:write",
+    "identities:read",
+    "messages:write",
+    "messages:read",
+    "operations",
+)
 
 
 def free_port() -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import make_url
 
-__all__ = ["found_in", "postgres_folder", "sqlite_files"]
+__all__ = ["found_in", "postgres_folder", "postgres_log", "sqlite_files"]
 
 _PROGRAM = """
 import base64, json, pathlib, sys
@@ -61,5 +61,15 @@ def postgres_folder(engine: Engine) -> list[Path]:
         number = connection.execute(text("SELECT oid FROM pg_database WHERE datname = current_database()")).scalar_one()
     try:
         return [file for file in (Path(folder) / "base" / str(number)).iterdir() if file.is_file()]
+    except OSError:
+        return []
+
+
+def postgres_log(engine: Engine) -> list[Path]:
+    """The server's write-ahead log, every segment of it; empty when this process cannot read its folder."""
+    with engine.connect() as connection:
+        folder = connection.execute(text("SHOW data_directory")).scalar_one()
+    try:
+        return [file for file in (Path(folder) / "pg_wal").iterdir() if file.is_file()]
     except OSError:
         return []
