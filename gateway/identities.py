@@ -9,6 +9,9 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import Connection, Row, select
 
+from conformance.identity.check import disagrees
+from conformance.identity.comparison import compare
+from conformance.identity.traits import Traits
 from gateway.ids import new_id
 from gateway.store import sql
 from gateway.store.engine import Again
@@ -27,6 +30,7 @@ __all__ = [
     "opposed",
     "remember",
     "save",
+    "strict_traits",
     "with_ins",
 ]
 
@@ -38,6 +42,8 @@ _RANK = {
     IdentityStatus.QUALIFIED: 2,
 }
 
+
+_OTHER_PERSON: Final = ("REVIEW", "NO_MATCH")
 
 #: What stands in the place of a patient forgotten: nobody's traits, never qualified.
 NOBODY: Final = Patient(
@@ -123,17 +129,46 @@ def with_ins(connection: Connection, vault: Vault, tenant: str, ins: Ins) -> lis
     return [_read(vault, row) for row in rows]
 
 
+def strict_traits(patient: Patient) -> Traits:
+    """The strict traits a structure holds."""
+    return Traits(
+        birth_name=patient.birth_name,
+        first_given_name=patient.first_given_name or "",
+        given_names=patient.given_names or "",
+        sex=str(patient.sex),
+        birth_date=patient.birth_date,
+        birth_place=patient.birth_place or "",
+    )
+
+
+def _unsure(connection: Connection, vault: Vault, tenant: str, patient: Patient, own: str | None) -> bool:
+    """True when the number may be another person's: a twin's, a mother's, a child's, a namesake's.
+
+    It says another sex or birth than the traits beside it, or another local file holds it with other traits.
+    """
+    if patient.ins is None:
+        return False
+    traits = strict_traits(patient)
+    if disagrees(patient.ins.value, traits):
+        return True
+    others = (one for one in with_ins(connection, vault, tenant, patient.ins) if one.id != own)
+    return any(compare(traits, strict_traits(one.patient)).verdict in _OTHER_PERSON for one in others)
+
+
 def remember(
     connection: Connection, vault: Vault, tenant: str, patient: Patient, checked_at: datetime | None, now: datetime
 ) -> Identity:
     """Find the identity of a patient just received, or make it.
 
     What the sender states replaces what is held when it is at least as sure; a sender less sure than the gateway
-    (a document written before the INS was found) leaves the identity as it is.
+    (a document written before the INS was found) leaves the identity as it is. When the number may be another
+    person's, whatever date the sender gives its check is not believed: INSi is asked before anything leaves.
     """
     lookup = vault.lookup(tenant, lookup_key(patient))
     row = sql.find(connection, identities, tenant_id=tenant, lookup=lookup)
     if row is None:
+        if _unsure(connection, vault, tenant, patient, None):
+            checked_at = None
         identity = Identity(
             id=new_id("idt", now), tenant=tenant, patient=patient, former=(), checked_at=checked_at, version=1
         )
@@ -147,6 +182,15 @@ def remember(
         return held
     if same_person and patient == held.patient:
         return held
+    same_number = patient.ins is not None and patient.ins == held.patient.ins
+    known = same_person and same_number and held.checked_at is not None
+    if not known and _unsure(connection, vault, tenant, patient, held.id):
+        checked = None
+    elif same_number and not same_person:
+        # Traits changed under the same number: only INSi says whether they are still this person's.
+        checked = None
+    else:
+        checked = checked_at or (held.checked_at if same_person else None)
     return save(
         connection,
         vault,
@@ -155,7 +199,7 @@ def remember(
             tenant=tenant,
             patient=patient,
             former=held.former if same_person else (*held.former, *_dropped(held, "traits_changed", now)),
-            checked_at=checked_at or (held.checked_at if same_person else None),
+            checked_at=checked,
             version=held.version,
         ),
         now,

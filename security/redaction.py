@@ -205,3 +205,5 @@ def configure_logging(
         library = logging.getLogger(name)
         library.handlers[:] = []
         library.propagate = True
+    # It tells the very bytes it signs, where a VIHF names its patient: not even a threshold of "debug" lets that out.
+    logging.getLogger("signxml").setLevel(logging.WARNING)

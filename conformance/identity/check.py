@@ -79,6 +79,14 @@ def _malformed(code: str, matricule: str) -> Finding:
     return rules.MATRICULE_RULES[code].finding("/ins/value", found=found, expected=expected)
 
 
+def disagrees(number: str, traits: Traits) -> bool:
+    """True when a matricule says another sex or date of birth than the traits: lawful at times, never to be trusted.
+
+    The place is left out: old codes make it differ for many.
+    """
+    return any(finding.rule is not rules.COHERENCE_PLACE for finding in _coherence(number, traits))
+
+
 _SEX_DIGITS: Final = {"M": "137", "F": "248"}
 
 

@@ -24,7 +24,6 @@ from gateway.api.documents import PROBLEMS
 from gateway.api.receipts import local
 from gateway.api.shapes import IdentityOut
 from gateway.identities import Identity
-from gateway.journey.qualify import local_traits
 from gateway.journey.tally import tally_identity
 from gateway.problems import Conflict, Invalid, Unreadable, rule
 from gateway.services import identity as service
@@ -138,7 +137,7 @@ async def attach(
             "birth_place": context.traits.birth_place,
         }
     )
-    comparison = compare(local_traits(context.patient), read)
+    comparison = compare(identities.strict_traits(context.patient), read)
     good = comparison.verdict in ("MATCH_EXACT", "MATCH_EQUIVALENT")
     found = Found(
         ins=Ins(value=matricule, authority=context.ins.oid),

@@ -35,7 +35,7 @@ from gateway.journey.states import CauseCode, Delivery
 from gateway.neighbours import DmpLine, Neighbours
 from gateway.services.consulting import actor_of
 from gateway.services.evidence import about
-from gateway.services.rewrite import Rewritten, rewrite
+from gateway.services.rewrite import Rewritten, carries, rewrite
 from gateway.store import blobs, sql
 from gateway.store.tables import deliveries, documents
 
@@ -315,7 +315,7 @@ class DmpCourier(CourierBase):
         raise Stop
 
     async def _with_ins(self, load: Load, identity: identities.Identity) -> Rewritten | None:
-        if load.document.cda_qualified:
+        if load.document.cda_qualified and carries(load.cda, identity.patient):
             return None
         document = load.document
         model = await self.read_blob(document.tenant_id, document.model)

@@ -8,6 +8,7 @@ operator took charge of are never sent to again.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -29,11 +30,12 @@ from gateway.journey import mail_tally, recipients, threads
 from gateway.journey.cause import Cause, cause_of
 from gateway.journey.courier import CourierBase, Stop
 from gateway.journey.letter import Letter, load_letter, write_letter
+from gateway.journey.qualify import Qualifier, Verification
 from gateway.journey.record import LostLease, move
 from gateway.journey.states import CauseCode, Delivery
 from gateway.neighbours import MssLine, Neighbours
 from gateway.services.mail_sessions import NoMailSession
-from gateway.services.rewrite import rewrite
+from gateway.services.rewrite import carries, rewrite
 from gateway.store import blobs, sql
 from gateway.store.mail_tables import mail_sent
 from gateway.store.tables import deliveries, history
@@ -82,6 +84,7 @@ class MailCourier(CourierBase):
         super().__init__(gateway.store, gateway.vault, clock=gateway.clock, **options)
         self.gateway = gateway
         self.neighbours = neighbours
+        self.qualifier = Qualifier(gateway.settings, neighbours)
         self.concurrency = gateway.settings.mss.concurrency
 
     async def carry(self, delivery: Row[Any]) -> None:
@@ -113,9 +116,18 @@ class MailCourier(CourierBase):
                 look_again=LOOK_AGAIN,
             )
             raise Stop
+        if letter.citizen and identity is not None and identity.checked_at is None and settings.insi.url:
+            # The address is the number itself: one that nobody verified is verified before it is written to.
+            asked = Verification(delivery=delivery, identity=identity, tenant=letter.tenant)
+            identity = await self.qualifier.ensure(self, asked)
+            letter = replace(letter, identity=identity)
         scope = "mss_citizen" if letter.citizen else "mss"
         if identity is not None and await self.store.read(lambda c: identities.opposed(c, identity.id, scope)):
             await self.finish(delivery, Delivery.REFUSED, cause_of(CauseCode.PATIENT_OPPOSED))
+            raise Stop
+        if await self.store.read(lambda c: self._perhaps_mailed(c, delivery)):
+            # No operator can be asked, as the registry can: a person looks in the mailbox.
+            await self.finish(delivery, Delivery.DEAD_LETTER, cause_of(CauseCode.RESTORED))
             raise Stop
         contents = [await self._content(letter, row) for row in letter.documents]
         reply, thread = await self.store.read(lambda c: self._conversation(c, letter))
@@ -125,23 +137,11 @@ class MailCourier(CourierBase):
             )
         except MailRefused as exc:
             await self.finish(delivery, Delivery.REFUSED, cause_of_finding(exc.findings[0]))
-        if await self.store.read(lambda c: self._perhaps_mailed(c, delivery)):
-            # No operator can be asked, as the registry can: a person looks in the mailbox.
-            await self.finish(delivery, Delivery.DEAD_LETTER, cause_of(CauseCode.RESTORED))
-            raise Stop
             raise Stop from exc
         await self.store.write(lambda c: self._commit_mail(c, letter, line, mail, thread, reply))
         self.moment("after_prepare")
         return mail
 
-    def _conversation(self, connection: Connection, letter: Letter) -> tuple[threads.Reply, str | None]:
-        """The headers that keep the mail in its conversation; a new one when none is asked for."""
-        thread = letter.asked.get("thread")
-        # What answers professionals is no part of a patient's conversation, and the other way round.
-        if thread is None or threads.audience_of(connection, letter.tenant.id, thread) != str(letter.audience):
-            return threads.Reply(), None
-        answering = letter.asked.get("answering")
-        reply = threads.reply(connection, letter.tenant.id, thread, answering=answering, besides=letter.delivery.id)
     def _perhaps_mailed(self, connection: Connection, delivery: Row[Any]) -> bool:
         """Kept before the database was restored from a backup, and not sent again by a person since."""
         restored = self.gateway.restored_at
@@ -156,15 +156,23 @@ class MailCourier(CourierBase):
         )
         return connection.execute(again.limit(1)).first() is None
 
+    def _conversation(self, connection: Connection, letter: Letter) -> tuple[threads.Reply, str | None]:
+        """The headers that keep the mail in its conversation; a new one when none is asked for."""
+        thread = letter.asked.get("thread")
+        # What answers professionals is no part of a patient's conversation, and the other way round.
+        if thread is None or threads.audience_of(connection, letter.tenant.id, thread) != str(letter.audience):
+            return threads.Reply(), None
+        answering = letter.asked.get("answering")
+        reply = threads.reply(connection, letter.tenant.id, thread, answering=answering, besides=letter.delivery.id)
         return reply, thread
 
     async def _content(self, letter: Letter, document: Row[Any]) -> tuple[bytes, bytes | None]:
         """The CDA to mail and the PDF beside it (ECO.2.1.1)."""
         tenant, identity = document.tenant_id, letter.identity
         pdf = await self.read_blob(tenant, document.pdf) if document.pdf else None
-        if document.cda_qualified or identity is None or not identity.qualified:
-            cda = await self.read_blob(tenant, document.cda)
-        else:
+        cda = await self.read_blob(tenant, document.cda)
+        settled = document.cda_qualified and identity is not None and carries(cda, identity.patient)
+        if identity is not None and identity.qualified and not settled:
             # With the INS when the identity is qualified, whatever it was when received.
             model = await self.read_blob(tenant, document.model)
             patient = orjson.dumps(identity.patient.model_dump(mode="json", exclude_none=True))

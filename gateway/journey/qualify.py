@@ -5,16 +5,16 @@ Only an exact match is accepted unattended; an equivalent or doubtful one waits 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from adapters.insi.outcomes import Kind
 from conformance.identity.comparison import Comparison
 from conformance.identity.status import Event
-from conformance.identity.traits import Traits
 from gateway import identities
 from gateway.identities import Identity
 from gateway.journey.record import Cause, cause_of
@@ -24,13 +24,15 @@ from gateway.neighbours import Neighbours, NotConfigured
 from gateway.services import identity as service
 from gateway.services.identity import Found
 from gateway.settings import Settings
-from mappings.document.people import Ins, Patient
+from gateway.tenants import Tenant
+from mappings.document.people import Ins
 
 if TYPE_CHECKING:
     from adapters.insi.messages import Individual
-    from gateway.journey.courier import CourierBase, Load
+    from adapters.insi.outcomes import Outcome
+    from gateway.journey.courier import CourierBase
 
-__all__ = ["Qualifier", "local_traits"]
+__all__ = ["About", "Qualifier", "Verification"]
 
 log = structlog.get_logger("passerelle.insi")
 
@@ -40,16 +42,37 @@ LOOK_AGAIN = timedelta(hours=12)
 SOON = timedelta(seconds=30)
 
 
-def local_traits(patient: Patient) -> Traits:
-    """The strict traits a structure holds."""
-    return Traits(
-        birth_name=patient.birth_name,
-        first_given_name=patient.first_given_name or "",
-        given_names=patient.given_names or "",
-        sex=str(patient.sex),
-        birth_date=patient.birth_date,
-        birth_place=patient.birth_place or "",
-    )
+def cause_from(outcome: Outcome) -> Cause:
+    """Why a delivery waits, in the words of what INSi answered."""
+    return Cause(code=outcome.code, text=outcome.cause, fix=outcome.fix, original_code=outcome.original_code)
+
+
+class About(Protocol):
+    """A delivery that waits for the identity it is about."""
+
+    @property
+    def delivery(self) -> Row[Any]:
+        """The row claimed."""
+        ...
+
+    @property
+    def identity(self) -> Identity:
+        """The patient."""
+        ...
+
+    @property
+    def tenant(self) -> Tenant:
+        """The structure that sends."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What is needed to ask INSi about the patient of any delivery."""
+
+    delivery: Row[Any]
+    identity: Identity
+    tenant: Tenant
 
 
 class Qualifier:
@@ -65,7 +88,7 @@ class Qualifier:
             return True
         return now - identity.checked_at > timedelta(days=self._settings.insi.max_age_days)
 
-    async def ensure(self, courier: CourierBase, load: Load) -> Identity:
+    async def ensure(self, courier: CourierBase, load: About) -> Identity:
         """The identity of a delivery, qualified; else the delivery is held (and :class:`Stop` raised)."""
         from gateway.journey.courier import Stop
 
@@ -81,24 +104,22 @@ class Qualifier:
                 return identity
             await self._hold(courier, load, cause_of(CauseCode.IDENTITY_NOT_QUALIFIED), LOOK_AGAIN)
             raise Stop from None
-        traits = local_traits(identity.patient)
+        traits = identities.strict_traits(identity.patient)
         result = await client.search(traits)
         kind = result.outcome.kind
         log.info("insi.answered", identity=identity.id, outcome=str(kind), code=result.outcome.code)
         if kind in (Kind.RETRY, Kind.OPERATOR):
-            cause = Cause(
-                code=result.outcome.code,
-                text=result.outcome.cause,
-                fix=result.outcome.fix,
-                original_code=result.outcome.original_code,
-            )
-            await self._hold(courier, load, cause, SOON)
+            await self._hold(courier, load, cause_from(result.outcome), SOON)
             raise Stop
         if kind is not Kind.FOUND or result.individual is None or result.comparison is None:
+            if identity.qualified and kind is not Kind.NOT_FOUND:
+                # Several people, or an answer that does not hold: it says nothing against the number held.
+                await self._hold(courier, load, cause_from(result.outcome), LOOK_AGAIN)
+                raise Stop
             return await self._not_found(courier, load)
         return await self._found(courier, load, result.comparison, result.individual)
 
-    async def _found(self, courier: CourierBase, load: Load, comparison: Comparison, person: Individual) -> Identity:
+    async def _found(self, courier: CourierBase, load: About, comparison: Comparison, person: Individual) -> Identity:
         from gateway.journey.courier import Stop
 
         accepted = comparison.unattended == "accept"
@@ -131,7 +152,7 @@ class Qualifier:
             raise Stop
         return identity
 
-    async def _not_found(self, courier: CourierBase, load: Load) -> Identity:
+    async def _not_found(self, courier: CourierBase, load: About) -> Identity:
         from gateway.journey.courier import Stop
 
         if load.identity.qualified:
@@ -149,7 +170,7 @@ class Qualifier:
         await self._hold(courier, load, cause_of(CauseCode.IDENTITY_NOT_QUALIFIED), LOOK_AGAIN)
         raise Stop
 
-    def _tally(self, connection: Connection, courier: CourierBase, load: Load, identity: Identity, state: str) -> None:
+    def _tally(self, connection: Connection, courier: CourierBase, load: About, identity: Identity, state: str) -> None:
         delivery = load.delivery
         tally_identity(
             connection,
@@ -164,7 +185,7 @@ class Qualifier:
     async def _hold(
         self,
         courier: CourierBase,
-        load: Load,
+        load: About,
         cause: Cause,
         look_again: timedelta,
         identity: Identity | None = None,

@@ -10,7 +10,7 @@ from mappings import cda, fhir
 from mappings import document as hub
 from mappings.document.people import Patient
 
-__all__ = ["Rewritten", "rewrite"]
+__all__ = ["Rewritten", "carries", "rewrite"]
 
 #: What an INSi answer settles; the rest of the patient (address, telephone, guardian) stays as the document has it.
 _SETTLED = (
@@ -35,6 +35,11 @@ class Rewritten:
     model: bytes
     cda: bytes
     fhir: bytes
+
+
+def carries(cda: bytes, patient: Patient) -> bool:
+    """True when a CDA already holds the INS in force: one that INSi replaced since is not to be sent any more."""
+    return patient.ins is not None and patient.ins.value.encode() in cda
 
 
 def rewrite(model: bytes, patient: bytes, pdf: bytes | None) -> Rewritten:
