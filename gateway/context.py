@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -36,14 +37,18 @@ def nothing(name: str) -> None:
 
 def _warm(packs: Path | None = None) -> None:
     """Load what every conversion needs before the first request asks for it; value sets of a newer pack included."""
-    import conformance.cda  # noqa: F401
+    import conformance.cda
     import gateway.services.intake  # noqa: F401
     from mappings import cda, fhir  # noqa: F401
 
+    conformance.cda.prepare()
     if packs is not None:
         from gateway.packs import use_value_sets
 
         use_value_sets(packs)
+    # What is loaded now is never garbage: the collector need not look at it while documents pass.
+    gc.collect()
+    gc.freeze()
 
 
 def make_pool(processes: int, packs: Path | None = None) -> Executor:

@@ -51,6 +51,7 @@ def open_gateway(settings: Settings, *, pool_processes: int | None = None) -> Ga
     from gateway.store.migrate import upgrade
 
     settings.data_dir.mkdir(parents=True, exist_ok=True)
+    use_value_sets(settings.data_dir / "packs")
     vault = Vault.open_file(settings.master_key or settings.data_dir / "master.key", create=settings.master_key is None)
     held = hold_file(settings.store_url)
     try:
@@ -67,7 +68,6 @@ def open_gateway(settings: Settings, *, pool_processes: int | None = None) -> Ga
         held.release()
         raise
     processes = settings.pool_processes if pool_processes is None else pool_processes
-    use_value_sets(settings.data_dir / "packs")
     return Gateway(
         settings=settings,
         store=store,

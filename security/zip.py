@@ -6,8 +6,10 @@ archive that tries anything is not half trusted. Reading by name would follow ``
 
 from __future__ import annotations
 
+import gzip
 import io
 import struct
+import tarfile
 import unicodedata
 import zipfile
 import zlib
@@ -17,7 +19,7 @@ from datetime import datetime
 
 from security.errors import Unreadable, UnsafeInput
 
-__all__ = ["DEFAULT_LIMITS", "ZipLimits", "read_archive", "write_archive"]
+__all__ = ["DEFAULT_LIMITS", "ZipLimits", "read_archive", "read_tarball", "write_archive"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,53 @@ def read_archive(data: bytes, limits: ZipLimits = DEFAULT_LIMITS) -> dict[str, b
         _check_kinds(entries)
         _check_layout(entries, data, archive.start_dir)
         return _read_all(archive, entries, limits)
+
+
+def read_tarball(data: bytes, limits: ZipLimits = DEFAULT_LIMITS) -> dict[str, bytes]:
+    """Unpack a gzipped tar archive in memory: name to content, in the archive's order, folders left out.
+
+    Nothing is written to disk; links, devices and names that leave the archive are refused. Raises
+    :class:`UnsafeInput` and :class:`Unreadable` as :func:`read_archive` does.
+    """
+    if len(data) > limits.max_bytes:
+        raise UnsafeInput("ZIP-SIZE-001", f"{len(data)} bytes", f"at most {limits.max_bytes} bytes")
+    contents: dict[str, bytes] = {}
+    try:
+        with tarfile.open(fileobj=_Counted(data, limits), mode="r|") as archive:
+            for number, entry in enumerate(archive, 1):
+                if number > limits.max_entries:
+                    raise UnsafeInput("ZIP-COUNT-001", f"over {number - 1} entries", f"at most {limits.max_entries}")
+                if entry.isdir():
+                    continue
+                if not entry.isreg():
+                    raise UnsafeInput("ZIP-LINK-001", f"entry {number}: a link or a special file", "plain files")
+                if (fault := _name_fault(entry.name.removeprefix("./"), limits.max_name)) is not None:
+                    raise UnsafeInput("ZIP-NAME-001", f"entry {number}: {fault}", "a plain relative name")
+                if entry.size > limits.max_entry_bytes:
+                    raise UnsafeInput("ZIP-LARGE-001", f"entry {number}: {entry.size} bytes", "smaller files")
+                file = archive.extractfile(entry)
+                content = file.read() if file is not None else b""
+                if len(content) != entry.size:
+                    raise Unreadable("ZIP-SYNTAX-001", f"entry {number}: cut short", "an entry that reads whole")
+                contents[entry.name.removeprefix("./")] = content
+    except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError):
+        raise Unreadable("ZIP-SYNTAX-001", "no readable archive", "a gzipped tar archive") from None
+    return contents
+
+
+class _Counted(io.RawIOBase):
+    """The unzipped bytes of a tarball, counted as they come out."""
+
+    def __init__(self, data: bytes, limits: ZipLimits) -> None:
+        self._source = gzip.GzipFile(fileobj=io.BytesIO(data))
+        self._left = min(limits.max_total_bytes, max(_RATIO_FLOOR, limits.max_ratio * len(data)))
+
+    def read(self, size: int = -1) -> bytes:
+        piece = self._source.read(_CHUNK if size < 0 else size)
+        self._left -= len(piece)
+        if self._left < 0:
+            raise UnsafeInput("ZIP-RATIO-001", "a compression bomb", "a lower ratio")
+        return piece
 
 
 def _check_names(entries: list[zipfile.ZipInfo], limits: ZipLimits) -> None:

@@ -60,10 +60,12 @@ def _judged(files: list[Path], environment: Environment, *, official: bool) -> I
     """Each file with what is thought of it, told on a bar when that is long and seen on a terminal."""
     from contextlib import nullcontext
 
-    from gateway.packs import PackError
+    from gateway.packs import PackError, use_value_sets
     from gateway.services.checks import judge
+    from gateway.settings import Settings
 
     try:
+        use_value_sets(Settings().data_dir / "packs")
         with _official() if official else nullcontext(judge) as judges:
             for file in _progress(files, shown=official or len(files) > 100):
                 name = str(file)

@@ -22,6 +22,7 @@ def starting() -> Iterator[Settings]:
     from pydantic import ValidationError
 
     from gateway.heap import give_back_large_blocks
+    from gateway.pack_kinds import PackError
     from gateway.settings import Settings
     from gateway.store.engine import StoreUnavailable
     from gateway.store.ownership import AlreadyServed, WrongMasterKey
@@ -34,7 +35,7 @@ def starting() -> Iterator[Settings]:
             name = "PASSERELLE_" + "__".join(str(step).upper() for step in fault["loc"])
             typer.echo(f"{name} : {fault['msg']}", err=True)
         raise typer.Exit(2) from None
-    except (AlreadyServed, WrongMasterKey, StoreUnavailable, OSError) as exc:
+    except (AlreadyServed, PackError, WrongMasterKey, StoreUnavailable, OSError) as exc:
         typer.echo(f"{type(exc).__name__}: {exc}", err=True)
         raise typer.Exit(2) from None
 

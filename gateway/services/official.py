@@ -7,7 +7,7 @@ from typing import Self
 
 from conformance.verdict import Finding, Rule, Severity, Text, Verdict
 from gateway.official.runner import OfficialFinding, WarmRules
-from gateway.packs import Pack, current, use_value_sets
+from gateway.packs import Pack, current
 from gateway.services.checks import Environment, Judgement, judge
 
 __all__ = ["OfficialJudge"]
@@ -28,9 +28,7 @@ class OfficialJudge:
         from gateway.settings import Settings
 
         packs = Settings().data_dir / "packs"
-        pack = current(packs)
-        use_value_sets(packs)
-        return cls(pack)
+        return cls(current(packs))
 
     def __enter__(self) -> Self:
         return self

@@ -70,7 +70,7 @@ def small(tmp_path: Path) -> Path:
 def test_a_pack_is_repaired_in_the_copy_and_says_so(small: Path, tmp_path: Path) -> None:
     """An include gets the letter case of its file, a missing vocabulary is made; the source is left as it was."""
     before = (small / "schematrons/profils/IHE.sch").read_bytes()
-    pack = packs.add(small.parent, tmp_path / "packs", NOW)
+    (pack,) = packs.add(small.parent, tmp_path / "packs", NOW)
     assert sorted(pack.repairs) == [
         "schematrons/profils/IHE.sch: ../include/entrees/E_directiveAnticipee_int.sch -> E_directiveanticipee_int.sch",
         "voc-1.2.250.1.213.1.1.5.471-DYNAMIC.xml <- JDV_J07_XdsTypeCode_CISIS",
@@ -94,7 +94,7 @@ def test_a_zip_and_its_folder_are_the_same_pack(small: Path, tmp_path: Path) -> 
     folder = tmp_path / "packs"
     first = packs.add(archive_path, folder, NOW)
     assert packs.add(small, folder, NOW + timedelta(days=1)) == first
-    assert [each.id for each in packs.installed(folder)] == [first.id]
+    assert packs.installed(folder) == first
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ from conformance.cda import schema
 from conformance.cda.model import XSI, full_name, table, type_model
 from conformance.cda.report import Report
 from conformance.cda.structure import Seen, look, walk
+from conformance.verdict import Finding
 from tests.support.cda import KINDS, changed, one, tree, written
 from tests.support.mutants import BASES, base, mutants
 
@@ -19,20 +21,21 @@ H = "{urn:hl7-org:v3}"
 _Element = etree._Element
 
 
-def both(root: _Element) -> tuple[bool, list[str], Seen, Seen]:
-    """What the schema says, the faults the walk finds, and what each way notes."""
+def both(root: _Element) -> tuple[list[Finding], list[Finding], Seen, Seen]:
+    """The faults the walk finds and those of the quick way, and what each notes."""
     schema.prepare()
     walked, quick = Report(), Report()
     seen = walk(root, walked)
-    return schema.accepts(root), [each.code for each in walked.findings], seen, look(root, quick)
+    return walked.findings, quick.findings, seen, look(root, quick)
 
 
 @pytest.mark.parametrize("name", BASES)
 def test_a_right_document_is_accepted_and_noted_as_the_walk_notes_it(name: str) -> None:
     """The same elements, in the same order."""
-    accepted, faults, walked, quick = both(tree(base(name)))
-    assert accepted
+    root = tree(base(name))
+    faults, _, walked, quick = both(root)
     assert faults == []
+    assert schema.accepts(root)
     assert list(quick.templates.items()) == list(walked.templates.items())
     assert quick.wanted == walked.wanted
     assert quick.ids == walked.ids
@@ -42,9 +45,9 @@ def test_a_right_document_is_accepted_and_noted_as_the_walk_notes_it(name: str) 
 def test_nothing_that_the_walk_refuses_is_accepted(name: str) -> None:
     """Single changes, a seeded sample: the quick way and the slow one say the same."""
     every = list(mutants(name))
-    for mutant in random.Random(name).sample(every, min(len(every), 120)):
-        accepted, faults, walked, quick = both(tree(mutant.data))
-        assert not (accepted and faults), mutant.name
+    for mutant in random.Random(name).sample(every, min(len(every), 60)):
+        faults, told, walked, quick = both(tree(mutant.data))
+        assert told == faults, mutant.name
         assert quick.wanted == walked.wanted, mutant.name
 
 
@@ -74,14 +77,14 @@ def test_odd_values_are_not_accepted_where_the_forms_refuse_them(kind: str) -> N
     draw = random.Random(kind)
     data = written(kind)
     places = [(n, key) for n, each in enumerate(tree(data).iter("{*}*")) for key in each.attrib]
-    for place, key in draw.sample(places, 60):
+    for place, key in draw.sample(places, 40):
         root = tree(data)
         element = list(root.iter("{*}*"))[place]
         old = element.get(key, "")
         for value in (*draw.sample(VALUES, 4), f"{old} ", f" {old}", old.lower()):
             element.set(key, value)
-            accepted, faults, _, _ = both(root)
-            assert not (accepted and faults), (key, value, faults)
+            faults, told, _, _ = both(root)
+            assert told == faults, (key, value)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +94,7 @@ def test_odd_values_are_not_accepted_where_the_forms_refuse_them(kind: str) -> N
         lambda r: one(r, "title").set(XSI + "type", "ANY"),
         lambda r: one(r, "author").insert(0, etree.Comment("x")),
         lambda r: etree.SubElement(one(r, "title"), "{urn:x}y"),
-        lambda r: one(r, "title").set("ID", "twice") or one(r, "component").set("ID", "twice"),
+        lambda r: [one(r, path).set("ID", "twice") for path in ("title", "component")],
         lambda r: next(r.iter(H + "renderMultiMedia")).set("referencedObject", "nowhere"),
     ],
 )
@@ -103,6 +106,13 @@ def test_what_the_schema_cannot_tell_is_left_to_the_walk(change: Callable[[_Elem
     schema.prepare()
     look(root, quick)
     assert quick.findings == walked.findings
+
+
+def test_nothing_is_counted_in_a_pattern() -> None:
+    """libxml2 takes sixteen digits for nine to fourteen where another alternative begins alike."""
+    for document in schema.documents().values():
+        for pattern in tree(document).iter("{*}pattern"):
+            assert not re.search(r"\{[0-9,]+\}", pattern.get("value", "")), pattern.get("value")
 
 
 def test_the_schema_of_the_instance_is_never_fetched() -> None:
