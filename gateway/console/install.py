@@ -7,7 +7,19 @@ import hashlib
 from fastapi import APIRouter, FastAPI, Request, Response
 
 from gateway.console import signin
-from gateway.console.pages import entries, feeds, funnel, indicators, lines, operations, overview, sample, verify
+from gateway.console.pages import (
+    documents,
+    entries,
+    feeds,
+    funnel,
+    indicators,
+    lines,
+    operations,
+    overview,
+    reconcile,
+    sample,
+    verify,
+)
 from gateway.console.web import HEADERS, Refusal, Route, stylesheet
 
 __all__ = ["install"]
@@ -35,6 +47,18 @@ async def unknown(request: Request) -> Response:
 
 def install(app: FastAPI) -> None:
     """Add every page to an application; the console shows what its gateway holds."""
-    pages = (overview, feeds, funnel, lines, indicators, entries, sample, verify, operations)
+    pages = (
+        overview,
+        feeds,
+        funnel,
+        lines,
+        indicators,
+        entries,
+        sample,
+        verify,
+        reconcile,
+        documents,
+        operations,
+    )
     for router in (_static, signin.router, *(page.router for page in pages), _last):
         app.include_router(router)

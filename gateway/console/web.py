@@ -46,9 +46,11 @@ MENU: Final[tuple[tuple[str, str, Callable[[Viewer], bool]], ...]] = (
     ("/console/feeds", "Alimentations", lambda who: who.sees_counts),
     ("/console/funnel", "Comptage", lambda who: who.sees_lines),
     ("/console/indicators", "Indicateurs", lambda who: who.sees_lines),
+    ("/console/reconcile", "Écart avec le payeur", lambda who: who.sees_lines),
     ("/console/sample", "Tirage au sort", lambda who: who.sees_lines),
     ("/console/verify", "Vérification", lambda who: True),
     ("/console/deliveries", "Envois", lambda who: who.role == "operator"),
+    ("/console/documents", "Documents", lambda who: who.role in ("operator", "professional")),
     ("/console/identities", "Identités", lambda who: who.role == "operator"),
     ("/console/health", "Santé", lambda who: who.role == "operator"),
 )

@@ -27,6 +27,7 @@ PAGES = (
     "/console/lines?outcome=rejected",
     "/console/indicators",
     RULE,
+    f"/console/reconcile?rule=fr.medecin.forfait-structure.dmp/2023&subject={DOCTOR}&measure=fed_lineages&payer=540",
     "/console/sample?size=10&seed=graine",
     "/console/verify",
     "/console/purpose",
@@ -189,7 +190,7 @@ def test_no_page_has_a_serious_fault(console: str, browser: Browser, scheme: str
         faults += serious_faults(page)
     with browser.new_context(**options) as context:  # type: ignore[arg-type]
         page = sign_in(context, console, "exploitant")
-        for path in ("/console/deliveries", "/console/identities", "/console/health"):
+        for path in ("/console/deliveries", "/console/documents", "/console/identities", "/console/health"):
             page.goto(console + path)
             faults += serious_faults(page)
     assert faults == []

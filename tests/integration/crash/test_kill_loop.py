@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.store.engine import Store
+from tests.support.counting import differences, seal_all
 from tests.support.feeding import Feeder, judge, settle
 from tests.support.process import gateway_process
 
@@ -37,7 +39,13 @@ def run(
         history.close()
         one.stop()
         print(f"{sum(f.sent for f in feeders)} sent over {kills} kills")  # noqa: T201
-        return judge(one.sandbox, [f.history.path for f in feeders])
+        store = Store(one.database_url)
+        try:
+            seal_all(store)
+            counted = differences(store, one.sandbox)
+        finally:
+            store.close()
+        return judge(one.sandbox, [f.history.path for f in feeders]) + counted
 
 
 def test_kills_at_random_moments_lose_and_double_nothing(tmp_path: Path, database_url: str) -> None:

@@ -1,0 +1,84 @@
+"""One document followed in the console: by the operator without its content, by the professional who sent it."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select, update
+
+from gateway import tenants
+from gateway.console.accounts import add_account
+from gateway.context import Gateway
+from gateway.journey.cause import cause_of
+from gateway.journey.record import move
+from gateway.journey.states import CauseCode, Delivery
+from gateway.store.tables import deliveries, documents
+from gateway.store.tables import tenants as tenant_rows
+from tests.support.console import NOW, PASSWORD
+from tests.unit.gateway.conftest import HandClock, Intakes
+from tests.unit.gateway.console.conftest import People
+
+AUTHOR = "99700218896"
+
+
+@pytest.fixture(scope="module")
+def document(gateway: Gateway) -> str:
+    """A document given up, and an account for its author; gives its id."""
+    tenant = gateway.store.read_now(
+        lambda c: tenants.tenant(c, c.execute(select(tenant_rows.c.id).limit(1)).scalar_one())
+    )
+    assert tenant is not None
+    hand = HandClock()
+    hand.at = NOW
+    intakes = Intakes(gateway.store, gateway.vault, tenant, hand)
+    done = intakes.take(intakes.request())
+    gateway.store.write_now(
+        lambda c: add_account(
+            c, login="auteur", name="Dr Auteur", password=PASSWORD, role="professional", rpps=AUTHOR, now=NOW
+        )
+    )
+    query = select(deliveries).where(deliveries.c.document_id == done.document_id, deliveries.c.destination == "dmp")
+    row = gateway.store.read_now(lambda c: c.execute(query).one())
+    cause = cause_of(CauseCode.TOO_MANY_ATTEMPTS)
+    gateway.store.write_now(lambda c: move(c, gateway.vault, row, Delivery.DEAD_LETTER, at=NOW, by="test", cause=cause))
+    return str(done.document_id)
+
+
+def test_the_operator_follows_without_reading(people: People, document: str) -> None:
+    """Every state in time, cause and fix in French; no trait, no content, no way to it."""
+    operator = people("exploitant")
+    page = operator.get(f"/console/documents/{document}").text
+    assert "abandonné : à renvoyer" in page
+    assert "too_many_attempts" in page
+    assert "en attente de départ" in page
+    assert "Lire le document" not in page
+    for trait in ("DESMAUX", "PAT-TROIS", "DOMINIQUE"):
+        assert trait not in page
+    assert operator.get(f"/console/documents/{document}/view").status_code == 403
+    assert operator.get("/console/documents", params={"id": document}).text.count("timeline") == 1
+
+
+def test_its_author_reads_it(people: People, document: str) -> None:
+    """The document as a page of its own, without script; another professional sees nothing of it."""
+    author = people("auteur")
+    assert "Lire le document" in author.get(f"/console/documents/{document}").text
+    view = author.get(f"/console/documents/{document}/view")
+    assert view.status_code == 200, view.text
+    assert "script" not in view.headers["content-security-policy"]
+    assert view.headers["cache-control"] == "no-store"
+    for path in (f"/console/documents/{document}", f"/console/documents/{document}/view"):
+        assert people("docteur").get(path).status_code == 404
+        assert people("auditeur").get(path).status_code == 403
+
+
+def test_what_is_not_there_is_said(people: People, gateway: Gateway, document: str) -> None:
+    """An unknown identifier, none, and a content no longer kept."""
+    author = people("auteur")
+    assert author.get("/console/documents/doc_none").status_code == 404
+    assert author.get("/console/documents", params={"id": "doc_none"}).status_code == 404
+    assert "Aucun document choisi" in author.get("/console/documents").text
+    gateway.store.write_now(
+        lambda c: c.execute(update(documents).where(documents.c.id == document).values(purged_at=NOW, cda="0" * 64))
+    )
+    page = author.get(f"/console/documents/{document}").text
+    assert "n'est plus gardé" in page.replace("&#39;", "'")
+    assert author.get(f"/console/documents/{document}/view").status_code == 410
