@@ -12,7 +12,7 @@ import time
 from typing import Final
 
 import structlog
-from sqlalchemy import Connection, Engine, LargeBinary, text
+from sqlalchemy import BigInteger, Connection, Engine, LargeBinary, bindparam, text
 from sqlalchemy.exc import OperationalError
 
 from gateway.store.metadata import metadata
@@ -23,10 +23,13 @@ log = structlog.get_logger("passerelle.store")
 
 _PAUSE: Final = 0.05
 
-_OLDER: Final = text(
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
-    "AND backend_xmin IS NOT NULL AND xact_start < :began AND backend_type = 'client backend'"
-)
+#: A row deleted is kept, and would be copied, for whoever began before: any transaction of the server that writes, or
+#: any reader of this database (statistics being gathered included).
+_HELD: Final = text(
+    "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint < :since OR EXISTS ("
+    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+    "AND age(backend_xmin) > age((:since % 4294967296)::text::xid))"
+).bindparams(bindparam("since", type_=BigInteger))
 
 #: Tables of the ledger from which nothing is ever deleted for a person's sake: codes and hashes. The salts are.
 _KEPT: Final = frozenset({"feed_entries", "feed_links", "feed_heads", "feed_chains", "feed_nodes"})
@@ -102,9 +105,8 @@ def scrub_postgres(engine: Engine, *, within: float) -> bool:
     """
     until = time.monotonic() + within
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        # A row deleted is kept for whoever began before, and would be copied.
-        began = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
-        while connection.execute(_OLDER, {"began": began}).scalar_one():
+        since = connection.execute(text("SELECT pg_current_xact_id()::text::bigint")).scalar_one()
+        while connection.execute(_HELD, {"since": since}).scalar_one():
             if time.monotonic() >= until:
                 return False
             time.sleep(_PAUSE)
