@@ -111,9 +111,11 @@ def _found(result: SearchResult) -> dict[str, Any]:
         out["faults"] = dict(result.faults)
     person, comparison = result.individual, result.comparison
     if person is not None and comparison is not None:
-        out["ins"] = {"value": person.active.value, "authority": person.active.oid}
-        out["history"] = [{"value": h.value, "authority": h.oid} for h in person.history]
-        out["traits"] = person.traits.as_dict()
+        # NO_MATCH is somebody else: nothing of that person is shown.
+        if comparison.verdict != "NO_MATCH":
+            out["ins"] = {"value": person.active.value, "authority": person.active.oid}
+            out["history"] = [{"value": h.value, "authority": h.oid} for h in person.history]
+            out["traits"] = person.traits.as_dict()
         out["comparison"] = {
             "verdict": comparison.verdict,
             "reasons": list(comparison.reasons),
@@ -187,7 +189,7 @@ def verify_command(
             async for result in results:
                 _say(orjson.dumps({"reference": result.reference, **_outcome(result.outcome)}) + b"\n")
 
-    with _opened(source) as lines, _bar(progress) as told:
+    with _opened(source) as lines, _bar(progress, _count(source) if progress else None) as told:
         _run(work(lines, told))
 
 
@@ -200,15 +202,31 @@ def _run(work: Any) -> None:
         raise typer.BadParameter(f"réglage absent : {error.missing} (setting is empty)") from None
 
 
+def _count(source: Path | None) -> int | None:
+    """How many lines a file has, so that the bar knows its end; unknown of a stream."""
+    if source is None:
+        return None
+    try:
+        with source.open("rb") as stream:
+            return sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))
+    except OSError:
+        return None
+
+
 @contextmanager
-def _bar(wanted: bool) -> Iterator[Callable[[int], None]]:
+def _bar(wanted: bool, total: int | None) -> Iterator[Callable[[int], None]]:
     if not (wanted and sys.stderr.isatty()):
         yield lambda done: None
         return
     from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.completed} identités vérifiées"), TimeElapsedColumn())
+    columns = (
+        BarColumn(),
+        TextColumn("{task.completed} identités vérifiées"),
+        TimeElapsedColumn(),
+        *([TimeRemainingColumn()] if total else []),
+    )
     with Progress(*columns, console=Console(stderr=True)) as shown:
-        task = shown.add_task("verify", total=None)
+        task = shown.add_task("verify", total=total)
         yield lambda done: shown.update(task, completed=done)

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
+import subprocess
+import sys
+import threading
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -71,3 +78,66 @@ def test_identities_held_are_verified_under_the_authority_they_are_kept_with(env
     answers = {line["reference"]: line.get("code") or line["error"] for line in out}
     assert answers == {**{h["reference"]: "INSI-VER-OK" for h in held}, "swapped": "INSI-VER-KO", "short": "BAD_FORMAT"}
     assert people[0].traits.birth_name not in str(out)
+
+
+def test_what_insi_says_of_somebody_else_is_not_shown(environment: dict[str, str]) -> None:
+    """NO_MATCH: the verdict and its reasons, and nothing of the person found."""
+    wrong = {
+        "birth_name": "TCHITCHI",
+        "first_given_name": "OLA",
+        "given_names": "OLA CATARINA",
+        "sex": "F",
+        "birth_date": "1936-06-21",
+        "birth_place": "63220",
+    }
+    (found,) = ask("search", [wrong], environment)
+    assert found["comparison"]["verdict"] == "NO_MATCH"
+    assert not {"ins", "traits", "history"} & set(found)
+
+
+def _listen(terminal: int, heard: list[bytes]) -> None:
+    """What is shown, until the other end is closed."""
+    with contextlib.suppress(OSError):
+        while data := os.read(terminal, 65536):
+            heard.append(data)
+
+
+def test_a_terminal_sees_a_bar_and_a_file_only_answers(environment: dict[str, str], tmp_path: Path) -> None:
+    """Progress goes to the terminal of standard error, answers to standard output, one a line."""
+    people = [p for p in generate(60) if p.individual is not None]
+    base = tmp_path / "base.jsonl"
+    base.write_bytes(
+        b"".join(
+            orjson.dumps(
+                {
+                    "reference": f"p{n}",
+                    "matricule": p.individual.active.value,
+                    "oid": p.individual.active.oid,
+                    **p.traits.as_dict(),
+                }
+            )
+            + b"\n"
+            for n, p in enumerate(people)
+            if p.individual is not None
+        )
+    )
+    ours, theirs = pty.openpty()
+    heard: list[bytes] = []
+    reader = threading.Thread(target=_listen, args=(ours, heard))
+    reader.start()
+    done = subprocess.run(
+        [sys.executable, "-c", "from gateway.cli import main; main()", "identity", "verify", str(base)],
+        env=os.environ | environment | {"TERM": "xterm", "COLUMNS": "100"},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        timeout=120,
+        check=False,
+    )
+    os.close(theirs)
+    reader.join(30)
+    os.close(ours)
+    shown = b"".join(heard).decode(errors="replace")
+    assert done.returncode == 0, shown
+    assert len(done.stdout.splitlines()) == len(people)
+    assert f"{len(people)} identités vérifiées" in shown
+    assert people[0].traits.birth_name not in shown
