@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from adapters.dmp.client import DmpClient
+    from adapters.dmp.settings import DmpEndpoint
     from adapters.insi.client import InsiClient
     from adapters.mss.client import MssClient
     from adapters.mss.imap import ImapMailbox
@@ -220,7 +221,12 @@ class Neighbours:
             ),
             source_id=dmp.source_id,
             processing_code="P" if self._settings.environment == "production" else "D",
-            vihf=VihfProfile(version=dmp.vihf_version),
+            vihf=VihfProfile(
+                version=dmp.vihf_version,
+                algorithm=dmp.vihf_signature,
+                mode_attribute=dmp.vihf_mode_attribute,
+                dn_order=dmp.vihf_issuer,
+            ),
             set_digest=dmp.set_signature,
             max_document_bytes=dmp.max_document_bytes,
             max_set_bytes=dmp.max_set_bytes,
@@ -233,15 +239,21 @@ class Neighbours:
         private = key.private_key
         if not isinstance(private, rsa.RSAPrivateKey):
             raise NotConfigured("dmp.sign_key: an RSA key")
-        client = DmpClient(
-            endpoint,
-            ssl_context=self._context(tenant, "dmp", dmp, dmp.auth_certificate, dmp.auth_key),
-            vihf=VihfSigner(key=private, certificate=key.certificate, profile=endpoint.vihf),
-            set_signer=SetSigner(key=private, certificate=key.certificate, digest=dmp.set_signature),
-            clock=self._clock,
-            recorder=None if self._recorder is None else self._recorder.of(tenant.id, "dmp"),
-        )
+        options: dict[str, Any] = {
+            "ssl_context": self._context(tenant, "dmp", dmp, dmp.auth_certificate, dmp.auth_key),
+            "vihf": VihfSigner(key=private, certificate=key.certificate, profile=endpoint.vihf),
+            "set_signer": SetSigner(key=private, certificate=key.certificate, digest=dmp.set_signature),
+            "clock": self._clock,
+            "recorder": None if self._recorder is None else self._recorder.of(tenant.id, "dmp"),
+        }
+        client = DmpClient(endpoint, **options) if dmp.protocol == "xds" else self._twin(endpoint, options)
         return DmpLine(client=client)
+
+    def _twin(self, endpoint: DmpEndpoint, options: dict[str, Any]) -> DmpClient:
+        from adapters.dmp.twin import FhirDmpClient
+
+        dmp = self._settings.dmp
+        return FhirDmpClient(dmp.fhir_url or f"{dmp.base_url.rstrip('/')}/fhir", endpoint, **options)
 
     def _open_insi(self, tenant: Tenant) -> InsiClient:
         insi = self._settings.insi

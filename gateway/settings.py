@@ -28,6 +28,10 @@ class DmpSettings(_Group):
     """Where the DMP is and how to speak to it; every value of an environment, none built in."""
 
     base_url: str = Field("", description="https://{host}/si-dmp-server/v2/services, without a path after it.")
+    protocol: Literal["xds", "pdsm"] = Field(
+        "xds", description="How documents travel: XDS.b (SOAP), or its FHIR twin where the environment offers it."
+    )
+    fhir_url: str = Field("", description="FHIR base of the twin; base_url followed by /fhir when empty.")
     trust: Path | None = Field(None, description="PEM of the authorities the server's certificate must come from.")
     auth_certificate: Path | None = Field(None, description="Structure certificate for TLS, PEM or PKCS#12.")
     auth_key: Path | None = None
@@ -39,6 +43,15 @@ class DmpSettings(_Group):
     lps_id: str = "0001"
     homologation_id: str = Field("TEST-0000", description="LPS_ID_HOMOLOGATION_DMP, given by the CNDA.")
     vihf_version: Literal["3.0", "4.0"] = "3.0"
+    vihf_signature: Literal["rsa-sha256", "rsa-sha1"] = Field(
+        "rsa-sha256", description="Algorithm of the assertion's signature; rsa-sha1 for environments of the old kit."
+    )
+    vihf_mode_attribute: Literal["Authentification_mode", "Authentification_Mode"] = Field(
+        "Authentification_mode", description="Name of the attribute of the mode, which public sources spell both ways."
+    )
+    vihf_issuer: Literal["rfc4514", "encoded"] = Field(
+        "rfc4514", description="Order of the issuer's name: CN first, or as the certificate has it."
+    )
     set_signature: Literal["sha1", "sha256"] = Field("sha1", description="Algorithm of the submission-set signature.")
     after_lost_answer: Literal["ask", "resend_same_set"] = "ask"
     check_status: bool = Field(True, description="Ask the DMP whether the record is open before feeding (TD0.2).")

@@ -24,14 +24,14 @@ from adapters.dmp.answers import PatientStatus
 from adapters.dmp.fhir_errors import read_operation_outcome
 from adapters.dmp.outcomes import Layer, Outcome, accepted, http_outcome, outcome
 from adapters.dmp.settings import DmpEndpoint
-from adapters.dmp.transport import broken_outcome
+from adapters.dmp.transport import ExchangeRecord, broken_outcome
 from mappings.xds import DocumentEntry, Organization, PatientId, Submission
 from mappings.xds.pdsm_in import read_document_reference
 from mappings.xds.pdsm_out import provide_bundle
 from mappings.xds.vocabulary import STRUCTURE_AUTHORITY
 from security import json as safe_json
 from security.errors import UnsafeInput
-from security.vihf import Mode, VihfSigner
+from security.vihf import Mode, Purpose, VihfSigner
 
 __all__ = ["PdsmClient", "PreparedBundle"]
 
@@ -71,8 +71,10 @@ class PdsmClient:
         vihf: VihfSigner,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         new_uuid: Callable[[], uuid.UUID] = uuid.uuid4,
+        recorder: Callable[[ExchangeRecord], None] | None = None,
     ) -> None:
         """``base_url`` is the FHIR base; limits, software and timeouts are those of ``endpoint``."""
+        self._recorder = recorder
         self._base = base_url.rstrip("/")
         self._endpoint = endpoint
         self._vihf = vihf
@@ -124,7 +126,7 @@ class PdsmClient:
     async def submit(self, prepared: PreparedBundle, actor: Actor) -> Outcome:
         """Send a prepared transaction (ITI-65, TD2.1); the same one may be sent again."""
         said, answer = await self._call(
-            "POST", "", actor, prepared.patient, Mode.INDIRECT, content=prepared.body, kind=_FHIR
+            "ITI-65", "POST", "", actor, prepared.patient, Mode.INDIRECT, content=prepared.body, kind=_FHIR
         )
         if answer is None:
             return said
@@ -145,6 +147,7 @@ class PdsmClient:
         *,
         parameters: Mapping[str, str] | None = None,
         mode: Mode = Mode.REINFORCED,
+        purpose: Purpose = Purpose.NORMAL,
     ) -> SearchAnswer:
         """Search documents (ITI-67, TD3.1); ``parameters`` are those of PDSm, the patient is added."""
         asked = {
@@ -153,6 +156,7 @@ class PdsmClient:
             **(parameters or {}),
         }
         said, answer = await self._call(
+            "ITI-67",
             "POST",
             "/DocumentReference/_search",
             actor,
@@ -160,6 +164,7 @@ class PdsmClient:
             mode,
             content=urlencode(asked).encode(),
             kind="application/x-www-form-urlencoded",
+            purpose=purpose,
         )
         if answer is None:
             return SearchAnswer(outcome=said)
@@ -180,18 +185,21 @@ class PdsmClient:
         }
         return SearchAnswer(outcome=said, entries=entries, urls=urls)
 
-    async def retrieve(self, url: str, patient: PatientId, actor: Actor) -> tuple[Outcome, bytes]:
+    async def retrieve(
+        self, url: str, patient: PatientId, actor: Actor, *, purpose: Purpose = Purpose.NORMAL
+    ) -> tuple[Outcome, bytes]:
         """Fetch a document (ITI-68, TD3.2) at the address its DocumentReference gave, on this service only."""
         if not url.startswith(self._base + "/"):
             # An address is never followed elsewhere: only what the configured service serves.
             return outcome(Layer.LOCAL, "foreign_url"), b""
-        said, raw = await self._raw("GET", url, actor, patient, Mode.REINFORCED)
+        said, raw = await self._raw("ITI-68", "GET", url, actor, patient, Mode.REINFORCED, purpose=purpose)
         return said, raw
 
     async def patient_status(self, patient: PatientId, actor: Actor) -> tuple[Outcome, PatientStatus | None]:
         """Ask whether the patient has a DMP (TD0.2 of PDSM4DMP)."""
         asked = urlencode({"identifier": f"urn:oid:{patient.authority}|{patient.value}"}).encode()
         said, answer = await self._call(
+            "TD0.2",
             "POST",
             "/Patient/_search",
             actor,
@@ -224,6 +232,7 @@ class PdsmClient:
         """Change a DocumentReference by JSON Patch (TD3.3a-d); ``version`` makes it conditional."""
         headers = {"If-Match": f'W/"{version}"'} if version else {}
         said, _ = await self._call(
+            "TD3.3",
             "PATCH",
             f"/DocumentReference/{resource_id}",
             actor,
@@ -237,18 +246,18 @@ class PdsmClient:
 
     # --- one way out -------------------------------------------------------------------------------------------------
 
-    def _token(self, actor: Actor, patient: PatientId, mode: Mode) -> str:
+    def _token(self, actor: Actor, patient: PatientId, mode: Mode, purpose: Purpose) -> str:
         assertion = self._vihf.assertion(
-            actor.claims(mode, self._endpoint.software, patient=patient),
+            actor.claims(mode, self._endpoint.software, patient=patient, purpose=purpose),
             assertion_id=f"_{self._new_uuid()}",
             issue_instant=self._clock(),
         )
         return base64.urlsafe_b64encode(assertion).decode("ascii")
 
     async def _call(
-        self, method: str, path: str, actor: Actor, patient: PatientId, mode: Mode, **options: Any
+        self, transaction: str, method: str, path: str, actor: Actor, patient: PatientId, mode: Mode, **options: Any
     ) -> tuple[Outcome, dict[str, Any] | None]:
-        said, raw = await self._raw(method, self._base + path, actor, patient, mode, **options)
+        said, raw = await self._raw(transaction, method, self._base + path, actor, patient, mode, **options)
         if not said.ok:
             return said, None
         try:
@@ -261,6 +270,7 @@ class PdsmClient:
 
     async def _raw(
         self,
+        transaction: str,
         method: str,
         url: str,
         actor: Actor,
@@ -270,10 +280,37 @@ class PdsmClient:
         content: bytes = b"",
         kind: str = "",
         headers: Mapping[str, str] | None = None,
+        purpose: Purpose = Purpose.NORMAL,
     ) -> tuple[Outcome, bytes]:
-        sent = {"Authorization": f"Bearer {self._token(actor, patient, mode)}", **(headers or {})}
+        message_id, started = f"urn:uuid:{self._new_uuid()}", self._clock()
+        sent = {
+            "Authorization": f"Bearer {self._token(actor, patient, mode, purpose)}",
+            "X-Request-Id": message_id.removeprefix("urn:uuid:"),
+            **(headers or {}),
+        }
         if kind:
             sent["Content-Type"] = kind
+        said, raw, response = await self._exchange(method, url, content, sent)
+        if self._recorder is not None:
+            self._recorder(
+                ExchangeRecord(
+                    transaction=transaction,
+                    message_id=message_id,
+                    url=url,
+                    started_at=started,
+                    request=[content],
+                    request_type=kind,
+                    status=response.status_code if response is not None else None,
+                    response=raw,
+                    response_type=response.headers.get("content-type", "") if response is not None else "",
+                    outcome=None if said.ok else said,
+                )
+            )
+        return said, raw
+
+    async def _exchange(
+        self, method: str, url: str, content: bytes, sent: Mapping[str, str]
+    ) -> tuple[Outcome, bytes, httpx.Response | None]:
         raw = bytearray()
         try:
             async with asyncio.timeout(self._endpoint.total_timeout):
@@ -283,14 +320,14 @@ class PdsmClient:
                     async for chunk in response.aiter_raw():
                         raw += chunk
                         if len(raw) > self._endpoint.max_answer_bytes:
-                            return outcome(Layer.MESSAGE, "too_large", http_status=response.status_code), b""
+                            return outcome(Layer.MESSAGE, "too_large", http_status=response.status_code), b"", response
                 finally:
                     await response.aclose()
         except TimeoutError:
-            return outcome(Layer.NETWORK, "timeout", original_code="Timeout"), b""
+            return outcome(Layer.NETWORK, "timeout", original_code="Timeout"), b"", None
         except httpx.HTTPError as exc:
-            return broken_outcome(exc, started=True), b""
-        return self._judge(response, bytes(raw)), bytes(raw)
+            return broken_outcome(exc, started=True), b"", None
+        return self._judge(response, bytes(raw)), bytes(raw), response
 
     def _judge(self, response: httpx.Response, raw: bytes) -> Outcome:
         status = response.status_code

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import orjson
 from starlette.requests import Request
@@ -210,11 +211,33 @@ class FhirFace:
         return patient
 
     def _find_documents(self, request: Request, caller: Caller, body: bytes) -> Response:
+        query = body.decode("utf-8", "replace")
+        asked = dict(parse_qsl(query))
+        base = str(request.base_url).rstrip("/") + self.base
+        if "identifier" in asked and asked.get("_elements") == "id":
+            return self._find_reference(caller, query, base)
         patient = self._reader(caller, "TD3.1")
         found = [r for r in self.state.of_patient(patient.matricule) if visible(r, caller, patient)]
-        kept = select(found, body.decode("utf-8", "replace"), patient.matricule)
-        base = str(request.base_url).rstrip("/") + self.base
+        kept = select(found, query, patient.matricule)
         return _json(_searchset("find-documents", base, [self._resource(r, base) for r in kept]))
+
+    def _find_reference(self, caller: Caller, query: str, base: str) -> Response:
+        """TD3.1b: the id of a document's entry and nothing else, open to software that only feeds."""
+        patient = None if caller.patient is None else self.state.patient(caller.patient)
+        if patient is None:
+            raise Refused.because("XDSUnknownPatientId", "aucun DMP pour ce patient")
+        if not allowed(caller, "TD3.1-reference", patient):
+            raise SoapFault("Sender", "DMPAccessDenied", f"TD3.1 refusé en mode {caller.mode}")
+        newest = [
+            r
+            for r in select(self.state.of_patient(patient.matricule), query, patient.matricule)
+            if (current := self.state.current(r.entry.logical_id)) is not None
+            and current.entry.entry_uuid == r.entry.entry_uuid
+        ]
+        names = [
+            {"resourceType": "DocumentReference", "id": r.entry.entry_uuid.removeprefix("urn:uuid:")} for r in newest
+        ]
+        return _json(_searchset("", base, names))
 
     def _resource(self, registered: Registered, base: str) -> dict[str, Any]:
         entry = registered.entry

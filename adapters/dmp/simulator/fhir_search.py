@@ -30,7 +30,17 @@ _DATES: Final[Mapping[str, Callable[[DocumentEntry], str]]] = {
     "period-start": lambda e: e.service_start_time,
     "period-end": lambda e: e.service_stop_time,
 }
-_OTHERS: Final = ("patient", "patient.identifier", "status", "identifier", "isArchived", "author", "_count", "_format")
+_OTHERS: Final = (
+    "patient",
+    "patient.identifier",
+    "status",
+    "identifier",
+    "isArchived",
+    "author",
+    "_count",
+    "_format",
+    "_elements",
+)
 
 
 def select(found: Iterable[Registered], query: str, matricule: str) -> list[Registered]:

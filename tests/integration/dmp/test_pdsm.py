@@ -285,6 +285,7 @@ def test_answers_are_valid_and_patients_stay_out_of_urls(bench: Bench, tmp_path:
             assert (await feed(client, "1.2.250.1.999.9.4.9")).ok
             assert (await client.search(OPEN_PATIENT, DOCTOR)).outcome.ok
             said, _ = await client._call(
+                "ITI-66",
                 "POST",
                 "/List/_search",
                 DOCTOR,
