@@ -40,14 +40,6 @@ TOO_LATE = rule(
     "Pour un document déjà dans le DMP, demandez sa suppression.",
     "For a document already in the DMP, ask for its deletion.",
 )
-PURGED = rule(
-    "API-DOC-003",
-    "Le contenu a été effacé à la fin de sa conservation.",
-    "The content was erased at the end of its retention.",
-    "Lisez-le dans le DMP.",
-    "Read it in the DMP.",
-)
-
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"model": ProblemOut, "description": text, "content": {"application/problem+json": {}}}
     for code, text in {
@@ -209,10 +201,7 @@ async def _content(request: Request, caller: Caller, document_id: str, column: s
     gateway = gateway_of(request)
     row = await _load(request, caller, document_id)
     address = getattr(row, column)
-    try:
-        return row, await gateway.store.read(lambda c: blobs.get(c, gateway.vault, row.tenant_id, address))
-    except KeyError:
-        raise NotFound([PURGED.finding("")], slug="purged", status=410) from None
+    return row, await gateway.store.read(lambda c: blobs.get(c, gateway.vault, row.tenant_id, address))
 
 
 @router.get("/{document_id}/cda", summary="Read the CDA", responses=READ_PROBLEMS, response_class=Response)

@@ -12,7 +12,8 @@ from starlette.exceptions import HTTPException
 
 from conformance.verdict import Finding, Text
 from gateway.api.access import language_of
-from gateway.problems import Busy, Problem, rule
+from gateway.problems import Busy, NotFound, Problem, rule
+from gateway.store.blobs import Purged
 from gateway.store.engine import StoreUnavailable
 
 __all__ = ["bug", "install"]
@@ -32,6 +33,14 @@ STORE_DOWN = rule(
     "The database cannot be written for now.",
     "Recommencez ; rien n'a été pris en charge.",
     "Try again; nothing was taken in charge.",
+)
+
+PURGED = rule(
+    "API-DOC-003",
+    "Le contenu a été effacé à la fin de sa conservation.",
+    "The content was erased at the end of its retention.",
+    "Lisez-le dans le DMP.",
+    "Read it in the DMP.",
 )
 
 _TITLES = {
@@ -78,6 +87,10 @@ def install(app: FastAPI) -> None:
     async def _store(request: Request, exc: StoreUnavailable) -> Response:
         log.error("store.unavailable", error=type(exc.__cause__).__name__)
         return _render(request, Busy([STORE_DOWN.finding("")], slug="store-unavailable", retry_after=10))
+
+    @app.exception_handler(Purged)
+    async def _purged(request: Request, exc: Purged) -> Response:
+        return _render(request, NotFound([PURGED.finding("")], slug="purged", status=410))
 
     @app.exception_handler(RequestValidationError)
     async def _parameters(request: Request, exc: RequestValidationError) -> Response:

@@ -115,6 +115,8 @@ def _row(connection: Connection, tenant: str, unique_id: str | None) -> Row[Any]
 
 
 def _same_patient(connection: Connection, gateway: Gateway, former: Row[Any], intake: Intake) -> bool:
+    if former.purged_at is not None:
+        return True  # the DMP's to judge
     held_model = orjson.loads(blobs.get(connection, gateway.vault, former.tenant_id, former.model))
     held_ins = (held_model["patient"].get("ins") or {}).get("value")
     new_ins = (orjson.loads(intake.model)["patient"].get("ins") or {}).get("value")

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, func, select, tuple_
 
 from gateway.api.access import Caller, Language, gateway_of, needs
 from gateway.api.cursors import close_cursor, open_cursor
-from gateway.api.documents import PROBLEMS, PURGED, READ_PROBLEMS
+from gateway.api.documents import PROBLEMS, READ_PROBLEMS
 from gateway.api.mail_shapes import AnswerOut, InboxPage, ReceivedDocumentOut, ReceivedOut, RejectIn, SettleIn
 from gateway.api.receipts import local
 from gateway.api.shapes import Fault
@@ -156,12 +156,11 @@ async def _content(request: Request, caller: Caller, received_id: str, rank: int
         if found is None:
             raise NotFound([NO_DOCUMENT.finding("")])
         address = getattr(found, column)
+        if address is None and row.purged_at is not None:
+            raise blobs.Purged(row.id)
         if address is None:
             raise NotFound([NO_BUNDLE.finding("")], slug="no-bundle")
-        try:
-            return blobs.get(connection, gateway.vault, row.tenant_id, address)
-        except KeyError:
-            raise NotFound([PURGED.finding("")], slug="purged", status=410) from None
+        return blobs.get(connection, gateway.vault, row.tenant_id, address)
 
     return await gateway.store.read(load)
 

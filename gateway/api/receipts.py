@@ -121,6 +121,7 @@ def receipt(
         kind=document.kind,
         unique_id=document.unique_id,
         received_at=document.received_at.astimezone(PARIS).replace(microsecond=0),
+        purged_at=local(document.purged_at),
         deliveries=delivered(connection, rows, language, vault),
         ledger_head=_head(connection, document.tenant_id) if head else None,
         loss={key: document.loss[key] for key in ("carried", "textOnly", "lost")},

@@ -128,6 +128,7 @@ class Receipt(Shape):
     kind: str
     unique_id: str
     received_at: datetime
+    purged_at: datetime | None = Field(None, description="When its contents were erased, at the end of retention.")
     deliveries: list[DeliveryOut]
     loss: dict[str, int]
     warnings: list[Fault] = []

@@ -88,7 +88,7 @@ def ask_change(
     now: datetime,
     test_case: str | None = None,
 ) -> Asked:
-    """Queue a change behind what was asked before for the same document; raises :class:`NotFed`.
+    """Queue a change behind what was asked before for the same document; raises :class:`NotFed`, or ``Purged``.
 
     A deletion stops a feed that has not begun, unless something was asked behind it. Asking again for what is already
     queued last gives the same delivery.
@@ -102,6 +102,9 @@ def ask_change(
         )
         .order_by(deliveries.c.rank.desc())
     ).all()
+    if document.purged_at is not None:
+        # Whom it is about is forgotten: a search of the record finds it, and changes it there.
+        raise blobs.Purged(document.id)
     feed = feeds[0] if feeds else None
     if feed is None or (feed.ended_at is not None and feed.state != str(Delivery.ACKNOWLEDGED)):
         raise NotFed(document.id)

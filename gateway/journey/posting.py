@@ -173,6 +173,8 @@ def _documents(
         ).first()
         if row is None:
             raise NotFound([UNKNOWN_DOCUMENT.finding(f"/documents/{index}/id")])
+        if row.purged_at is not None:
+            raise blobs.Purged(row.id)
         out.append(row)
     if len({row.identity_id for row in out}) > 1:
         raise Invalid([mss_rule("MSS-PAT-007", "/documents")])

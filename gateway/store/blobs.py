@@ -14,7 +14,11 @@ from gateway.store.plan import run
 from gateway.store.tables import blobs
 from gateway.vault import Vault
 
-__all__ = ["get", "insert_ignore", "put"]
+__all__ = ["Purged", "get", "insert_ignore", "put"]
+
+
+class Purged(KeyError):
+    """The bytes at an address were removed, or never were."""
 
 
 def insert_ignore(connection: Connection, table: Table, values: dict[str, Any]) -> bool:
@@ -31,7 +35,8 @@ def _ignoring(table: Table, dialect: str) -> Any:
 def put(connection: Connection, vault: Vault, tenant: str, data: bytes, now: datetime) -> str:
     """Keep bytes for a tenant and give their address; the same bytes are kept once."""
     address = vault.address(tenant, data)
-    if sql.value(connection, blobs, "size", tenant_id=tenant, address=address) is None:
+    # Held to the end of the transaction against a purge on another node (PostgreSQL).
+    if sql.value(connection, blobs, "size", hold=True, tenant_id=tenant, address=address) is None:
         insert_ignore(
             connection,
             blobs,
@@ -47,8 +52,8 @@ def put(connection: Connection, vault: Vault, tenant: str, data: bytes, now: dat
 
 
 def get(connection: Connection, vault: Vault, tenant: str, address: str) -> bytes:
-    """The bytes at an address of a tenant; :class:`KeyError` when purged or unknown."""
+    """The bytes at an address of a tenant; raises :class:`Purged`."""
     sealed = sql.value(connection, blobs, "sealed", tenant_id=tenant, address=address)
     if sealed is None:
-        raise KeyError(address)
+        raise Purged(address)
     return vault.open(tenant, sealed, address)

@@ -23,9 +23,11 @@ def _insert(table: Table) -> Insert:
 
 
 @cache
-def _select(table: Table, names: tuple[str, ...], column: str | None, lock: bool) -> Select[Any]:
+def _select(table: Table, names: tuple[str, ...], column: str | None, lock: bool, hold: bool = False) -> Select[Any]:
     wanted = select(table) if column is None else select(table.c[column])
     query = wanted.where(*(table.c[name] == bindparam(f"is_{name}") for name in names))
+    if hold:
+        return query.with_for_update(read=True, key_share=True)
     return query.with_for_update() if lock else query
 
 
@@ -54,9 +56,12 @@ def rows(connection: Connection, table: Table, /, **equal: Any) -> list[Row[Any]
     return list(run(connection, _select(table, tuple(equal), None, False), _keys(equal)).rows)
 
 
-def value(connection: Connection, table: Table, column: str, /, **equal: Any) -> Any:
-    """One column of the first row whose columns equal these; None without such a row."""
-    found = run(connection, _select(table, tuple(equal), column, False), _keys(equal), first=True).rows
+def value(connection: Connection, table: Table, column: str, /, *, hold: bool = False, **equal: Any) -> Any:
+    """One column of the first row whose columns equal these; None without such a row.
+
+    With ``hold`` the row is not deleted before the transaction ends.
+    """
+    found = run(connection, _select(table, tuple(equal), column, False, hold), _keys(equal), first=True).rows
     return found[0][0] if found else None
 
 
