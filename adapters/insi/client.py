@@ -42,6 +42,7 @@ from conformance.identity.traits import Traits
 __all__ = ["Call", "InsiClient", "InsiSettings", "Recorder", "SearchResult", "VerificationResult"]
 
 _LOCKING: Final = frozenset({Attribute.DOUTEUX, Attribute.FICTIF})
+_OF_LOTS: Final = frozenset({verification.DEPOSIT, verification.RETRIEVAL})
 _Read = TypeVar("_Read")
 
 
@@ -62,6 +63,9 @@ class InsiSettings:
     verification: str = verification.Draft1.version  #: version of the verification messages
     lot_poll_seconds: float = 2.0
     lot_attempts: int = 30
+    lot_timeout: float = 60.0  #: seconds, for one call about a lot: thousands of identities are read and written
+    lot_tries: int = 3  #: of a whole lot, after a technical failure: a verification changes nothing there
+    lot_retry_seconds: float = 1.0  #: before the second try; doubled each time
 
     def __post_init__(self) -> None:
         if self.environment != "test" and self.oid_map:
@@ -257,15 +261,25 @@ class InsiClient:
     ) -> AsyncIterator[VerificationResult]:
         """Verify a patient base in lots, holding one lot in memory at a time.
 
-        Each claim needs a reference of its own. ``progress`` is told how many are done. A lot that fails gives its
-        failure for each of its claims; the next ones are still tried.
+        Each claim needs a reference of its own. ``progress`` is told how many are done. A lot that fails again and
+        again gives its failure for each of its claims; the next ones are still tried.
         """
         done = 0
         for lot in _lots(claims, self._messages.max_lot):
-            for result in await self._verify_lot(lot):
+            for result in await self._persist(lot):
                 yield result
             done += len(lot)
             progress(done)
+
+    async def _persist(self, lot: list[Claim]) -> list[VerificationResult]:
+        """A lot, tried again after a technical failure; the last answer stands."""
+        results = await self._verify_lot(lot)
+        for again in range(1, self.settings.lot_tries):
+            if any(result.outcome.kind is not Kind.RETRY for result in results):
+                break
+            await asyncio.sleep(self.settings.lot_retry_seconds * 2 ** (again - 1))
+            results = await self._verify_lot(lot)
+        return results
 
     async def _verify_lot(self, lot: list[Claim]) -> list[VerificationResult]:
         def every(came: Outcome) -> list[VerificationResult]:
@@ -313,8 +327,9 @@ class InsiClient:
         answer: _Read | None = None
         response, status = b"", None
         try:
-            async with asyncio.timeout(self.settings.timeout):
-                status, content_type, response = await self._post(operation, request, bearer)
+            seconds = self.settings.lot_timeout if operation in _OF_LOTS else self.settings.timeout
+            async with asyncio.timeout(seconds):
+                status, content_type, response = await self._post(operation, request, bearer, seconds)
         except (httpx.HTTPError, ssl.SSLError, TimeoutError) as error:
             came = await self._why(error)
         else:
@@ -339,11 +354,13 @@ class InsiClient:
             return outcomes.of_exception(refusal) if refusal is not None else came
         return came
 
-    async def _post(self, operation: str, request: bytes, bearer: str) -> tuple[int, str, bytes]:
+    async def _post(self, operation: str, request: bytes, bearer: str, seconds: float) -> tuple[int, str, bytes]:
         headers = {"content-type": f'application/soap+xml; charset=utf-8; action="{ACTION}{operation}"'}
         if bearer:
             headers["authorization"] = f"Bearer {bearer}"
-        async with self._http.stream("POST", self.settings.url, content=request, headers=headers) as response:
+        async with self._http.stream(
+            "POST", self.settings.url, content=request, headers=headers, timeout=seconds
+        ) as response:
             body = await read_at_most(response, LIMITS.max_bytes)
             return response.status_code, response.headers.get("content-type", ""), body
 

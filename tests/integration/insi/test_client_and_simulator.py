@@ -225,16 +225,18 @@ def test_a_patient_base_is_verified_in_lots(use: Use, insi: InsiSandbox) -> None
 
 
 def test_a_lot_that_fails_says_so_for_each_of_its_identities(use: Use, insi: InsiSandbox) -> None:
-    """A refused deposit, and a lot never ready: every identity has its outcome."""
+    """A deposit that fails for good, a lot never ready: each identity has its outcome; a short failure is got over."""
     claims = claims_of(generate(12))
 
     async def work(client: Any) -> list[str]:
         return [r.outcome.code async for r in client.verify_all(claims)]
 
-    insi.faults.set("siram_40", transaction="deposerLotVerification")
-    assert set(use(work)) == {"INSI-FLT-001"}
+    insi.faults.set("siram_40", count=2, transaction="deposerLotVerification")
+    assert set(use(work, lot_tries=2, lot_retry_seconds=0.0)) == {"INSI-FLT-001"}
+    insi.faults.set("siram_40", count=2, transaction="deposerLotVerification")
+    assert set(use(work, lot_retry_seconds=0.0)) == {"INSI-VER-OK"}
     insi._polls = 99
-    assert set(use(work, lot_poll_seconds=0.0, lot_attempts=2)) == {"INSI-NET-001"}
+    assert set(use(work, lot_poll_seconds=0.0, lot_attempts=2, lot_tries=1)) == {"INSI-NET-001"}
     insi._polls = 0
 
 
