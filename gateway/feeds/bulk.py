@@ -17,7 +17,7 @@ import orjson
 from sqlalchemy import Connection, Table, func, insert, select, update
 from sqlalchemy.schema import CreateIndex, DropIndex
 
-from gateway.feeds.entry import COLUMNS, FIELDS, canonical, leaf
+from gateway.feeds.entry import COLUMNS, FIELDS, canonical
 from gateway.feeds.ledger import add_rollups, chain_state, rolled
 from gateway.feeds.tables import chains, entries, links, nodes, pending, protection
 from gateway.feeds.verification import PLACES
@@ -46,29 +46,46 @@ class _Part:
         """Their values, column by column."""
         return [self._columns[at] for at in self._used]
 
+    def constants(self) -> dict[str, Any]:
+        """The columns whose value is the same in every row: written once in a statement rather than bound each time."""
+        return {
+            COLUMNS[at]: column[0]
+            for at in self._used
+            if isinstance((column := self._columns[at])[0], (str, int))
+            and column[0] == column[-1]
+            and column.count(column[0]) == self.size
+        }
+
     def payload_hashes(self) -> list[bytes]:
         """The SHA-256 of the canonical JSON of each row."""
         shown: dict[str, Sequence[Any]] = {"schema": ["feed-entry/1"] * self.size}
+        optional: list[str] = []
         for at in self._used:
             name, kind = FIELDS[at]
             column = self._columns[at]
+            whole = None not in column
+            if not whole:
+                optional.append(name)
             if kind == "hash":
-                shown[name] = [None if value is None else value.hex() for value in column]
+                shown[name] = (
+                    list(map(bytes.hex, column))
+                    if whole
+                    else [None if value is None else value.hex() for value in column]
+                )
             elif kind == "json":
                 shown[name] = [None if value is None else orjson.loads(value) for value in column]
             else:
                 shown[name] = column
         names = sorted(shown)
-        lines = zip(*(shown[name] for name in names), strict=True)
         option = orjson.OPT_SORT_KEYS if "details" in shown else 0
-        return [
-            sha256(
-                orjson.dumps(
-                    {name: value for name, value in zip(names, line, strict=False) if value is not None}, option=option
-                )
-            ).digest()
-            for line in lines
-        ]
+        out: list[bytes] = []
+        for line in zip(*(shown[name] for name in names), strict=True):
+            said = dict(zip(names, line, strict=False))
+            for name in optional:
+                if said[name] is None:
+                    del said[name]
+            out.append(sha256(orjson.dumps(said, option=option)).digest())
+        return out
 
     def tally(self) -> Counter[tuple[Any, ...]]:
         """The rows counted by the dimensions of the running totals."""
@@ -138,30 +155,33 @@ def _add(
         for payload_hash in payload_hashes:
             seq += 1
             # As link_hash, without a call and two spellings a row.
-            digest = sha256(form % (hexlify(payload_hash), before, seq))
-            before = digest.hexdigest().encode()
-            hashes.append(digest.digest())
+            link = sha256(form % (hexlify(payload_hash), before, seq)).digest()
+            before = hexlify(link)
+            hashes.append(link)
         numbers = range(last + 1, last + 1 + len(hashes))
         last += len(hashes)
         writer.add(
             entries,
             ["id", "tenant", "payload_hash", *part.names],
-            zip(numbers, itertools.repeat(tenant), payload_hashes, *part.columns, strict=False),
+            [numbers, itertools.repeat(tenant), payload_hashes, *part.columns],
+            {"tenant": tenant, **part.constants()},
         )
         head = hashes[-1]
         seqs = range(seq - len(hashes) + 1, seq + 1)
         writer.add(
             links,
             ["tenant", "seq", "entry", "entry_hash"],
-            zip(itertools.repeat(tenant), seqs, numbers, hashes, strict=False),
+            [itertools.repeat(tenant), seqs, numbers, hashes],
+            {"tenant": tenant},
         )
         tally.update(part.tally())
-        done = frontier.append(map(leaf, hashes))
+        done = frontier.extend([sha256(b"\x00%b" % link).digest() for link in hashes])
         if done:
             writer.add(
                 nodes,
                 ["tenant", "level", "position", "hash"],
-                [(tenant, level, at, node) for level, at, node in done],
+                [itertools.repeat(tenant), *zip(*done, strict=True)],
+                {"tenant": tenant},
             )
     add_rollups(connection, *rolled(tenant, tally))
     connection.execute(
@@ -178,6 +198,15 @@ def _parts(rows: Iterable[Sequence[Any]], size: int) -> Iterator[_Part]:
         yield _Part(part)
 
 
+def _literal(value: str | int) -> str:
+    """A value as SQLite writes it in a statement; raises ``ValueError`` for a text that cannot stand there."""
+    if isinstance(value, int):
+        return str(int(value))
+    if "\0" in value:
+        raise ValueError("FEED-BULK-002: a text with a NUL character")
+    return "'" + value.replace("'", "''") + "'"
+
+
 class _Sqlite:
     """Plain statements straight to the driver; the queue's trigger is put aside meanwhile."""
 
@@ -187,12 +216,13 @@ class _Sqlite:
     def __enter__(self) -> None:
         self._connection.exec_driver_sql("DROP TRIGGER IF EXISTS feed_entries_queue")
 
-    def add(self, table: Table, names: list[str], rows: Iterable[tuple[Any, ...]]) -> None:
-        marks = ", ".join("?" for _ in names)
-        # Names are those of our own table.
-        statement = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608
+    def add(self, table: Table, names: list[str], columns: Sequence[Iterable[Any]], constants: dict[str, Any]) -> None:
+        values = ", ".join(_literal(constants[name]) if name in constants else "?" for name in names)
+        bound = [column for name, column in zip(names, columns, strict=True) if name not in constants]
+        # Names are those of our own table; constants are quoted as the engine says.
+        statement = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({values})"  # noqa: S608
         driver: Any = self._connection.connection.driver_connection
-        driver.executemany(statement, rows)
+        driver.executemany(statement, zip(*bound, strict=False))
 
     def __exit__(self, *failure: object) -> None:
         for statement in protection("feed_entries", "sqlite"):
@@ -208,15 +238,15 @@ class _Postgres:
     def __enter__(self) -> None:
         self._connection.exec_driver_sql("ALTER TABLE feed_entries DISABLE TRIGGER feed_entries_queue")
 
-    def add(self, table: Table, names: list[str], rows: Iterable[tuple[Any, ...]]) -> None:
-        columns = ", ".join(names)
+    def add(self, table: Table, names: list[str], columns: Sequence[Iterable[Any]], constants: dict[str, Any]) -> None:
+        named = ", ".join(names)
         driver: Any = self._connection.connection.driver_connection
         with (
             driver.cursor() as cursor,
-            cursor.copy(f"COPY {table.name} ({columns}) FROM STDIN (FORMAT BINARY)") as copy,
+            cursor.copy(f"COPY {table.name} ({named}) FROM STDIN (FORMAT BINARY)") as copy,
         ):
             copy.set_types([_POSTGRES_TYPES[str(table.c[name].type)] for name in names])
-            for row in rows:
+            for row in zip(*columns, strict=False):
                 copy.write_row(row)
 
     def __exit__(self, *failure: object) -> None:

@@ -58,7 +58,7 @@ class Frontier:
         for leaf in leaves:
             node, rest, level = leaf, size, 0
             while rest & 1:
-                node = sha256(b"\x01" + peaks.pop() + node).digest()
+                node = sha256(b"\x01%b%b" % (peaks.pop(), node)).digest()
                 rest >>= 1
                 level += 1
                 if level % every == 0:
@@ -66,6 +66,27 @@ class Frontier:
             peaks.append(node)
             size += 1
         self.size = size
+        return done
+
+    def extend(self, leaves: Sequence[bytes], *, every: int = 8) -> list[tuple[int, int, bytes]]:
+        """As :meth:`append` for many leaves at once, level by level: the same tree, completed subtrees by level."""
+        done: list[tuple[int, int, bytes]] = []
+        peaks = self.peaks.copy()
+        after: list[bytes] = []  # the new peaks, smallest first
+        nodes, rest, level = list(leaves), self.size, 0
+        while nodes:
+            if rest & 1:
+                nodes.insert(0, peaks.pop())
+            if len(nodes) & 1:
+                after.append(nodes.pop())
+            pairs = iter(nodes)
+            nodes = [sha256(b"\x01%b%b" % pair).digest() for pair in zip(pairs, pairs, strict=True)]
+            rest >>= 1
+            level += 1
+            if level % every == 0:
+                done += [(level, at, node) for at, node in enumerate(nodes, rest)]
+        self.peaks = peaks + after[::-1]
+        self.size += len(leaves)
         return done
 
     def root(self) -> bytes:

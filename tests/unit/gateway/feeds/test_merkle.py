@@ -210,3 +210,15 @@ def test_impossible_proofs_are_refused() -> None:
     assert not merkle.verify_inclusion(LEAVES[0], 8, 8, [], bytes(32))
     assert not merkle.verify_consistency(0, 8, bytes(32), bytes(32), [])
     assert not merkle.verify_consistency(3, 8, bytes(32), bytes(32), [])
+
+
+@given(st.integers(0, 700), st.lists(st.integers(0, 600), max_size=4))
+def test_leaves_added_at_once_make_the_same_tree(before: int, batches: list[int]) -> None:
+    """Level by level as one by one: the same peaks, the same root, the same subtrees to store."""
+    one, many = merkle.Frontier(), merkle.Frontier()
+    one.append(leaves_of(before))
+    many.extend(list(leaves_of(before)))
+    for size in batches:
+        more = list(leaves_of(size))
+        assert sorted(many.extend(more)) == sorted(one.append(more))
+        assert (many.size, many.peaks, many.root()) == (one.size, one.peaks, one.root())
