@@ -27,12 +27,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "clients": ("gateway.commands.clients", "Programs allowed to call, their keys and grants."),
     "identity": ("gateway.commands.identity", "Search, verify and evaluate identities (INS)."),
     "mail": ("gateway.commands.mail", "Read or build MSSanté mails by hand."),
+    "patient": ("gateway.commands.patient", "Rights of persons: export or erase what is held about a patient."),
     "posology": ("gateway.commands.posology", "Write the French sentence of structured posologies."),
     "backup": ("gateway.commands.backup", "Copy the database while it serves."),
     "restore": ("gateway.commands.restore", "Put a copy back; it asks before it sends."),
     "purge": ("gateway.commands.purge", "Remove what is past its retention."),
-    "feeds": ("gateway.commands.feeds", "Count what was fed, verify the ledger, evaluate incentive rules."),
     "load": ("gateway.commands.load", "Send documents at a steady rate and say what came of them."),
+    "feeds": ("gateway.commands.feeds", "Count what was fed, verify the ledger, evaluate incentive rules."),
 }
 
 

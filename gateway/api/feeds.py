@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse
 
-from gateway.api import feeds_exports, feeds_figures, feeds_heads
+from gateway.api import feeds_exports, feeds_fhir, feeds_figures, feeds_heads
 from gateway.api.access import Language
 from gateway.api.feeds_access import (
     PROBLEMS,
@@ -204,5 +204,5 @@ async def unusual(
     )
 
 
-for _part in (reading, feeds_figures.router, feeds_exports.router, feeds_heads.router):
+for _part in (reading, feeds_figures.router, feeds_exports.router, feeds_heads.router, feeds_fhir.router):
     router.include_router(_part)

@@ -28,7 +28,7 @@ from gateway.store.mail_tables import mail_received, mail_received_documents, ma
 from gateway.store.tables import blobs, deliveries, documents, exchanges, idempotency, identities, webhook_calls
 from gateway.vault import Vault
 
-__all__ = ["Purger", "Retention", "purge"]
+__all__ = ["Purger", "Retention", "drop_contents", "empty_deliveries", "purge"]
 
 log = structlog.get_logger("passerelle.purge")
 
@@ -139,9 +139,9 @@ def _documents(vault: Vault, retention: Retention, now: datetime, connection: Co
     ids = [row.id for row in rows]
     wanted = [(row.tenant_id, at) for row in rows for at in (row.model, row.cda, row.fhir, row.pdf)]
     wanted += [(row.tenant_id, at) for row in rows for at in row.superseded or ()]
-    wanted += _empty_deliveries(connection, vault, deliveries.c.document_id.in_(ids))
+    wanted += empty_deliveries(connection, vault, deliveries.c.document_id.in_(ids))
     connection.execute(update(documents).where(documents.c.id.in_(ids)).values(purged_at=now, superseded=None))
-    return Counter(documents=len(rows), contents=_drop(connection, wanted))
+    return Counter(documents=len(rows), contents=drop_contents(connection, wanted))
 
 
 def _attached(connection: Connection, tenants: Iterable[str]) -> set[str]:
@@ -174,9 +174,9 @@ def _messages(vault: Vault, retention: Retention, now: datetime, connection: Con
         return Counter()
     ids = [row.id for row in rows]
     wanted = [(row.tenant_id, row.content) for row in rows]
-    wanted += _empty_deliveries(connection, vault, deliveries.c.message_id.in_(ids))
+    wanted += empty_deliveries(connection, vault, deliveries.c.message_id.in_(ids))
     connection.execute(update(messages).where(messages.c.id.in_(ids)).values(purged_at=now))
-    return Counter(messages=len(rows), contents=_drop(connection, wanted))
+    return Counter(messages=len(rows), contents=drop_contents(connection, wanted))
 
 
 def _received(vault: Vault, retention: Retention, now: datetime, connection: Connection) -> Counter[str]:
@@ -213,7 +213,7 @@ def _received(vault: Vault, retention: Retention, now: datetime, connection: Con
             .where(mail_received_documents.c.received_id == row.received_id, mail_received_documents.c.rank == row.rank)
             .values(sealed=sealed, fhir=None)
         )
-    return Counter(received=len(rows), contents=_drop(connection, wanted))
+    return Counter(received=len(rows), contents=drop_contents(connection, wanted))
 
 
 def _exchanges(vault: Vault, retention: Retention, now: datetime, connection: Connection) -> Counter[str]:
@@ -234,7 +234,7 @@ def _exchanges(vault: Vault, retention: Retention, now: datetime, connection: Co
         for at in addresses_in(connection, vault, row.tenant_id, side)
     ]
     connection.execute(delete(exchanges).where(exchanges.c.id.in_([row.id for row in rows])))
-    return Counter(exchanges=len(rows), contents=_drop(connection, wanted))
+    return Counter(exchanges=len(rows), contents=drop_contents(connection, wanted))
 
 
 def _keys(vault: Vault, retention: Retention, now: datetime, connection: Connection) -> Counter[str]:
@@ -271,7 +271,7 @@ def _calls(vault: Vault, retention: Retention, now: datetime, connection: Connec
 STEPS: Final[Sequence[Step]] = (_documents, _messages, _received, _exchanges, _keys, _calls)
 
 
-def _empty_deliveries(connection: Connection, vault: Vault, which: Any) -> list[tuple[str, str | None]]:
+def empty_deliveries(connection: Connection, vault: Vault, which: Any) -> list[tuple[str, str | None]]:
     """Take from ended deliveries what they carried and to whom; gives the contents they pointed to."""
     rows = connection.execute(
         select(deliveries.c.id, deliveries.c.tenant_id, deliveries.c.request, deliveries.c.prepared).where(which)
@@ -303,7 +303,7 @@ _NEEDED: Final[tuple[tuple[Table, str, Any], ...]] = (
 )
 
 
-def _drop(connection: Connection, wanted: Iterable[tuple[str, str | None]]) -> int:
+def drop_contents(connection: Connection, wanted: Iterable[tuple[str, str | None]]) -> int:
     """Delete contents that nobody needs any more; says how many."""
     by_tenant: dict[str, set[str]] = {}
     for tenant, address in wanted:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from fhir.resources.R4B.measure import Measure
+from fhir.resources.R4B.measurereport import MeasureReport
 
 from gateway.demonstration import CABINET, PHARMACY, Client, Demonstration
 from gateway.feeds.entry import LedgerEntry, entry_id, opaque_hash
@@ -290,3 +292,26 @@ def test_the_rules_at_hand_say_how_far_to_trust_them(vendor: Client) -> None:
     assert (dmp["scheme"], dmp["year"], dmp["part"]) == (DMP, 2023, "dmp")
     assert [one["version"] for one in dmp["versions"]] == [1, 2]
     assert any(one["unverified"] for one in items)
+
+
+def test_a_figure_is_a_measure_report(vendor: Client, imported: None) -> None:
+    """The rule as a Measure, the figure as a MeasureReport, both read by an outside reader of FHIR R4."""
+    name = f"{DMP}.2023.dmp"
+    rule = get(vendor, f"/fhir/Measure/{name}")
+    assert (rule["resourceType"], rule["version"]) == ("Measure", "2")
+    every = get(vendor, "/fhir/Measure", url=rule["url"])
+    assert every["total"] == 1
+    old = get(vendor, "/fhir/Measure", url=rule["url"], version="1")
+    assert old["entry"][0]["resource"]["version"] == "1"
+    about = {"practitioner": f"Practitioner/{DOCTOR}", "periodStart": "2023-01-01", "periodEnd": "2023-12-31"}
+    report = get(vendor, f"/fhir/Measure/{name}/$evaluate-measure", **about)
+    counts = {one["code"]["coding"][0]["code"]: one["count"] for one in report["group"][0]["population"]}
+    assert counts == {"numerator": 488, "denominator": 4812}
+    assert report["measure"] == f"{rule['url']}|2"
+    Measure.model_validate(rule)
+    MeasureReport.model_validate(report)
+    wrong = get(vendor, f"/fhir/Measure/{name}/$evaluate-measure", 422, **{**about, "periodEnd": "2023-06-30"})
+    assert wrong["resourceType"] == "OperationOutcome"
+    assert get(vendor, "/fhir/Measure/nothing", 404)["resourceType"] == "OperationOutcome"
+    face = get(vendor, "/fhir/metadata")
+    assert "Measure" in [one["type"] for one in face["rest"][0]["resource"]]

@@ -131,6 +131,13 @@ def capability(base: str, version: str, date: str) -> dict[str, Any]:
         "create est ITI-105 ; patch masque, rend visible, archive ou supprime."
     )
     documents["conditionalUpdate"] = False
+    measures = resource("Measure", None, ("read", "search-type"), (("url", "uri"), ("version", "token")))
+    measures["operation"] = [
+        {
+            "name": "evaluate-measure",
+            "definition": "http://hl7.org/fhir/OperationDefinition/Measure-evaluate-measure",
+        }
+    ]
     return {
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -164,6 +171,7 @@ def capability(base: str, version: str, date: str) -> dict[str, Any]:
                     documents,
                     resource("List", "list", ("search-type",), _LIST_PARAMETERS),
                     resource("Binary", None, ("read",)),
+                    measures,
                 ],
                 "interaction": [{"code": "transaction"}],
             }
