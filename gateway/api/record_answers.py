@@ -102,6 +102,22 @@ def _author(author: Author) -> RecordAuthor:
     )
 
 
+#: What homologation wants a reader to be warned of (EX_3.2-1025).
+_NOTICES: Final = {
+    "MASQUE_PS": "Document masqué aux professionnels de santé : vous le voyez comme auteur ou médecin traitant.",
+    "INVISIBLE_PATIENT": "Le patient ne voit pas encore ce document : ne le lui montrez pas avant la consultation "
+    "d'annonce.",
+    "INVISIBLE_REPRESENTANTS_LEGAUX": "Les représentants légaux du patient mineur ne doivent pas voir ce document.",
+}
+
+
+def _by_patient(class_code: Code | None, type_code: Code | None) -> bool:
+    """Documents of the patient's own (EX_3.1-1040)."""
+    if class_code is not None and (class_code.code, class_code.scheme) == ("90", v.CLASS_SCHEME):
+        return True
+    return type_code is not None and type_code.code.startswith("DOCPAT")
+
+
 def local_time(dtm: str) -> str | None:
     """A UTC DTM as the clock on the wall shows it (EX_3.1-1070); a date stays a date."""
     at = parse_dtm(dtm)
@@ -115,6 +131,7 @@ def found_json(found: Found) -> RecordDocument:
     entry = found.entry
     created = parse_dtm(entry.creation_time)
     link = f"/v1/records/documents/{found.handle}"
+    visibility = [c.code for c in entry.confidentiality if v.visibility_code(c.code) is not None]
     return RecordDocument(
         id=found.handle,
         unique_id=entry.unique_id,
@@ -129,7 +146,9 @@ def found_json(found: Found) -> RecordDocument:
         act_from=local_time(entry.service_start_time),
         act_to=local_time(entry.service_stop_time),
         authors=[_author(a) for a in entry.authors],
-        visibility=[c.code for c in entry.confidentiality if v.visibility_code(c.code) is not None],
+        by_patient=_by_patient(entry.class_code, entry.type_code),
+        visibility=visibility,
+        notices=[_NOTICES[code] for code in visibility if code in _NOTICES],
         comments=entry.comments or None,
         version=entry.version or None,
         fed_here=found.fed_here,

@@ -166,7 +166,9 @@ class RecordDocument(Shape):
     act_from: str | None = Field(None, description="Start of the act; a date alone when no time is known.")
     act_to: str | None = None
     authors: list[RecordAuthor]
+    by_patient: bool = Field(description="Put in by the patient, not by a professional (class 90, or type DOCPAT...).")
     visibility: list[str] = Field(description="MASQUE_PS, INVISIBLE_PATIENT... : to be shown to the reader.")
+    notices: list[str] = Field(description="What the reader must be warned of before showing the document, in words.")
     comments: str | None = None
     version: str | None = None
     fed_here: str | None = Field(None, description="Id of the document, when this gateway fed it.")
