@@ -69,6 +69,7 @@ class Model:
     known: dict[tuple[Any, ...], tuple[Model | None, ...]] = field(default_factory=dict)  #: sequences found right
     may_be_empty: bool = True  #: no child is required
     _automaton: tuple[list[Follow], set[int]] | None = None
+    _names: dict[str, str] | None = None
 
     @property
     def automaton(self) -> tuple[list[Follow], set[int]]:
@@ -79,7 +80,9 @@ class Model:
 
     def names(self) -> dict[str, str]:
         """The type of every child that may stand somewhere in this one, by full name."""
-        return {tag: kind for step in self.automaton[0] for tag, (_, kind) in step.items()}
+        if self._names is None:
+            self._names = {tag: kind for step in self.automaton[0] for tag, (_, kind) in step.items()}
+        return self._names
 
     def derives(self, ancestor: str) -> bool:
         """True when this type is ``ancestor`` or a specialisation of it."""

@@ -8,13 +8,13 @@ One convention for every finding: names of ``urn:hl7-org:v3`` stand without pref
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 from lxml import etree
 
 from conformance.cda.model import HL7, NAMESPACES
 
-__all__ = ["place", "resolve", "short_name"]
+__all__ = ["Places", "place", "resolve", "short_name"]
 
 _PREFIXES: Final = {"urn:hl7-org:v3": "", **{uri: f"{prefix}:" for prefix, uri in NAMESPACES.items()}}
 _XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
@@ -42,6 +42,41 @@ def place(element: etree._Element, attribute: str | None = None) -> str:
         # Positions and names are the library's, in Clark notation: fifteen times quicker than a walk of ours.
         path += "/" + _SPACE.sub(_prefix, tree.getelementpath(element))
     return f"{path}/@{short_name(attribute)}" if attribute else path
+
+
+class Places:
+    """The same places as :func:`place` gives, for a document where many are asked: brothers are counted once."""
+
+    def __init__(self) -> None:
+        self._known: dict[etree._Element, _Brothers] = {}
+
+    def __call__(self, element: etree._Element, attribute: str | None = None) -> str:
+        """Where an element, or one of its attributes, is."""
+        steps = [f"/@{short_name(attribute)}"] if attribute else []
+        node, parent = element, element.getparent()
+        while parent is not None:
+            known = self._known.get(parent)
+            if known is None:
+                known = self._known[parent] = _Brothers(parent)
+            tag = str(node.tag)
+            steps.append(f"/{short_name(tag)}" + (f"[{known.rank[node]}]" if known.number[tag] > 1 else ""))
+            node, parent = parent, parent.getparent()
+        steps.append(f"/{short_name(str(node.tag))}")
+        return "".join(reversed(steps))
+
+
+class _Brothers:
+    """The children of an element: the rank of each among those of its name, and how many there are."""
+
+    __slots__ = ("number", "rank")
+
+    def __init__(self, parent: etree._Element) -> None:
+        self.rank: dict[etree._Element, int] = {}
+        self.number: dict[Any, int] = {}
+        for child in parent.iterchildren("{*}*"):
+            tag = child.tag
+            rank = self.number.get(tag, 0) + 1
+            self.rank[child] = self.number[tag] = rank
 
 
 def _prefix(match: re.Match[str]) -> str:

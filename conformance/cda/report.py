@@ -8,7 +8,7 @@ from typing import Final
 
 from lxml import etree
 
-from conformance.cda.places import place
+from conformance.cda.places import Places, place
 from conformance.cda.rules_types import TOO_MUCH
 from conformance.verdict import Finding, Rule, Verdict
 
@@ -16,6 +16,8 @@ __all__ = ["Report", "showable", "shown"]
 
 #: More than people read; a hostile document must not cost more.
 MAX_FINDINGS: Final = 500
+#: Findings after which brothers are counted once a parent, not once a finding.
+_FEW: Final = 12
 _SHOWABLE: Final = re.compile(r"[A-Za-z0-9_.:/\[\]{}+*%-]{1,64}", re.ASCII)
 #: Attributes whose values belong to the standard, never to a person.
 _OPEN: Final = frozenset(
@@ -58,6 +60,7 @@ class Report:
     full: bool = False
     #: While one part of the document is checked: the elements of it that are null or hold one that is. None: not known.
     nulled: frozenset[etree._Element] | None = None
+    _places: Places = field(default_factory=Places)
 
     def add(
         self,
@@ -73,13 +76,16 @@ class Report:
             return
         if len(self.findings) >= MAX_FINDINGS:
             self.full = True
-            self.findings.append(TOO_MUCH.finding(place(element), line=element.sourceline))
+            self.findings.append(TOO_MUCH.finding(self._place(element), line=element.sourceline))
             return
         # A place names an attribute only when it is there: a place always resolves.
         held = attribute if attribute is not None and attribute in element.attrib else None
         self.findings.append(
-            rule.finding(place(element, held), found=found, expected=expected, line=element.sourceline)
+            rule.finding(self._place(element, held), found=found, expected=expected, line=element.sourceline)
         )
+
+    def _place(self, element: etree._Element, attribute: str | None = None) -> str:
+        return (place if len(self.findings) < _FEW else self._places)(element, attribute)
 
     def note(self, finding: Finding) -> None:
         """Keep a finding made elsewhere."""

@@ -35,7 +35,7 @@ _PATTERNS: Final = {
     "xs:IDREF": r"[A-Za-z_][A-Za-z0-9_.\-]*",
     "xs:IDREFS": r"[A-Za-z_][A-Za-z0-9_.\-]*( [A-Za-z_][A-Za-z0-9_.\-]*)*",
     "xs:base64Binary": "[A-Za-z0-9+/=]*",
-    "xs:anyURI": r"([^%\t\n\r]|%[0-9A-Fa-f]{2})*",
+    "xs:anyURI": r"([^%\t\n\r]|%[0-9A-Fa-f][0-9A-Fa-f])*",
     "probability": r"0(\.[0-9]+)?|1(\.0+)?",
     "sdtc:int_pos": "[1-9][0-9]*",
     # libxml2 miscounts where alternatives begin alike (2026112020261120 fits [0-9]{9,14}): nothing is counted here.

@@ -39,6 +39,8 @@ _LONG: Final = 64
 #: Documents walked before the schema is compiled: that takes as long as some fifty walks, and one file needs none.
 _WALKED_FIRST: Final = 20
 _COUNT: Final = itertools.count()
+#: More children than this of one name, and libxml2 would spend its time on saying where each wrong one stands.
+_CROWD: Final = etree.XPath("boolean(//*[3000])")
 _NAMED: Final[Callable[[_Element], list[_Element]]] = etree.XPath("//@ID/..")
 
 
@@ -58,7 +60,7 @@ class Seen:
 
 def look(root: _Element, report: Report) -> Seen:
     """Check the structure of a whole document, the quick way where all is well."""
-    if (schema.ready() or next(_COUNT) >= _WALKED_FIRST) and schema.accepts(root):
+    if (schema.ready() or next(_COUNT) >= _WALKED_FIRST) and not _CROWD(root) and schema.accepts(root):
         seen = _noted(root)
         if seen is not None:
             return seen
@@ -97,7 +99,7 @@ def walk(root: _Element, report: Report) -> Seen:
     """Check the structure of a whole document, element by element."""
     seen = Seen()
     _Walk(report, seen).element(root, root_model())
-    for element, attribute, value in seen.links:
+    for element, attribute, value in () if report.full else seen.links:
         for name in value.split():
             if name not in seen.ids:
                 report.add(rules.NO_TARGET, element, attribute, expected="un ID du document")
@@ -113,7 +115,7 @@ class _Walk:
         """Check an element of a type and all below it, in document order."""
         templates, wanted_tags = self.seen.templates, self.seen.wanted
         stack: list[tuple[_Element, Model]] = [(top, kind)]
-        while stack:
+        while stack and not self.report.full:  # nothing more is told once the report is full
             element, model = stack.pop()
             if element.tag in wanted_tags:
                 wanted_tags[element.tag].append(element)
@@ -208,6 +210,9 @@ class _Walk:
         at, right = 0, True
         kinds: list[Model | None] = []
         for child, tag in zip(children, tags, strict=True):
+            if self.report.full:
+                kinds.append(None)
+                continue
             if not isinstance(tag, str):  # a comment or a processing instruction
                 kinds.append(None)
                 continue

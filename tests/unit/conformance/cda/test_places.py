@@ -6,6 +6,7 @@ import pytest
 
 from conformance.cda import place, resolve
 from conformance.cda.model import XSI
+from conformance.cda.places import Places
 from security.xml import parse
 from tests.support.cda import official, one, tree, written
 
@@ -54,3 +55,16 @@ def test_foreign_elements_have_a_place_too() -> None:
 def test_a_place_that_leads_nowhere_gives_none(wrong: str) -> None:
     """No exception for a wrong place."""
     assert resolve(tree(written("report")), wrong) is None
+
+
+def test_many_places_are_found_by_counting_brothers_once() -> None:
+    """The same words as one by one, attributes, foreign names and comments between brothers included."""
+    root = parse(
+        b"<ClinicalDocument xmlns='urn:hl7-org:v3'><a/><!-- -->"
+        b"<a><b x='1'/><c:b xmlns:c='urn:x'/><b/></a><d/></ClinicalDocument>"
+    )
+    for tree_of in (root, tree(official("VSM_1.4_2022.01")), tree(written("prescription"))):
+        places = Places()
+        for element in tree_of.iter("{*}*"):
+            assert places(element) == place(element)
+            assert places(element, XSI + "type") == place(element, XSI + "type")
