@@ -194,6 +194,9 @@ class MssSettings(_Group):
     unknown_after_hours: float = Field(
         48.0, gt=0, description="Silence after which a recipient of a mail is said to be unknown."
     )
+    keep_exchanges: bool = Field(
+        True, description="Keep each mail with the operator's answer, and each notice about it, sealed, as evidence."
+    )
     concurrency: int = Field(4, ge=1, description="Mails under way at once, a node.")
     max_per_second: float = Field(0.0, ge=0, description="Most mails begun a second, a node; 0 for no limit.")
 

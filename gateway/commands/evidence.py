@@ -17,6 +17,9 @@ app = typer.Typer(
 )
 
 
+_ENDINGS = {"message/rfc822": "eml", "text/plain": "txt"}
+
+
 @app.callback()
 def root() -> None:
     """Exchanges kept as proof, and their export."""
@@ -89,7 +92,7 @@ def _side(folder: Path, name: str, body: Body) -> dict[str, Any]:
     if not body.content:
         return out
     packaged = kind.startswith("multipart/")
-    file = folder / f"{name}.{'mime' if packaged else 'xml'}"
+    file = folder / f"{name}.{_ENDINGS.get(kind.partition(';')[0], 'mime' if packaged else 'xml')}"
     _private(file, body.content)
     out |= {"file": file.name, "sha256": hashlib.sha256(body.content).hexdigest()}
     if packaged:

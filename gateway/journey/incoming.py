@@ -26,6 +26,7 @@ from gateway.ids import new_id
 from gateway.journey import recipients, threads
 from gateway.journey.cause import Cause
 from gateway.journey.telling import tell
+from gateway.services.evidence import keep_mail
 from gateway.services.patient_match import Match, match_patient
 from gateway.services.received import Unfolded
 from gateway.store import blobs, sql
@@ -73,9 +74,15 @@ def _about(received: Received) -> tuple[str, ...]:
     return tuple(filter(None, (received.in_reply_to, *reversed(received.references))))
 
 
-def apply_notice(connection: Connection, vault: Vault, tenant: str, received: Received, *, now: datetime) -> int:
-    """Move the recipients a notice tells of; how many changed: none when the mail it is about is not ours."""
+def apply_notice(
+    connection: Connection, vault: Vault, tenant: str, received: Received, *, now: datetime, raw: bytes | None = None
+) -> int:
+    """Move the recipients a notice tells of; how many changed: none when the mail it is about is not ours.
+
+    ``raw``, the notice as it came, is kept as evidence with the delivery it tells of.
+    """
     changed = 0
+    about: set[str] = set()
     by = f"notice:{received.kind}"
     told: Sequence[Event] = events(received)
     if received.kind not in NOTICES:
@@ -86,12 +93,26 @@ def apply_notice(connection: Connection, vault: Vault, tenant: str, received: Re
     for event in told:
         sending = _sending(connection, tenant, event)
         row = _recipient(connection, vault, tenant, sending, event) if sending is not None else None
+        if sending is not None:
+            about.add(sending.delivery_id)
         if row is None:
             log.info("mss.notice_unknown", kind=str(received.kind))
             continue
         if recipients.heard(connection, vault, row, event.kind, at=now, by=by, cause=_cause(event)):
             changed += 1
             log.info("mss.recipient", delivery=row.delivery_id, recipient=row.id, told=str(event.kind))
+    for delivery in sorted(about) if raw is not None else ():
+        keep_mail(
+            connection,
+            vault,
+            tenant,
+            delivery=delivery,
+            transaction=str(received.kind),
+            at=now,
+            outcome=",".join(sorted({str(event.kind) for event in told})),
+            answer=raw or b"",
+            answer_type="message/rfc822",
+        )
     return changed
 
 

@@ -34,6 +34,7 @@ from gateway.journey.qualify import Qualifier, Verification
 from gateway.journey.record import LostLease, move
 from gateway.journey.states import CauseCode, Delivery
 from gateway.neighbours import MssLine, Neighbours
+from gateway.services.evidence import keep_mail
 from gateway.services.mail_sessions import NoMailSession
 from gateway.services.rewrite import carries, rewrite
 from gateway.store import blobs, sql
@@ -269,6 +270,8 @@ class MailCourier(CourierBase):
         fence = sql.value(connection, deliveries, "fence", id=delivery.id)
         if fence != delivery.fence:
             raise LostLease(delivery.id)
+        if result is not None and self.gateway.settings.mss.keep_exchanges:
+            self._evidence(connection, delivery, mail, result)
         for address, row in due.items():
             outcome = result.outcomes[address] if result is not None else None
             if outcome is None:
@@ -295,6 +298,22 @@ class MailCourier(CourierBase):
         }
         sql.change(connection, deliveries, {"id": delivery.id, "fence": delivery.fence}, {"receipt": receipt})
         return receipt
+
+    def _evidence(self, connection: Connection, delivery: Row[Any], mail: OutgoingMail, result: SendResult) -> None:
+        """The mail as it left and what our operator answered, each recipient on a line, failures included."""
+        lines = [f"{a}: {o.original_code} {o.original_text}".rstrip() for a, o in result.outcomes.items()]
+        keep_mail(
+            connection,
+            self.vault,
+            delivery.tenant_id,
+            delivery=delivery.id,
+            transaction="submit",
+            at=self.clock(),
+            outcome=result.worst.code,
+            message_id=mail.message_id,
+            sent=mail.data,
+            answer="\n".join([*lines, result.server_text]).encode(),
+        )
 
     def _change(self, connection: Connection, row: Row[Any], to: RecipientState, cause: Cause | None) -> None:
         recipients.change(connection, self.vault, row, str(to), at=self.clock(), by=self.by, cause=cause, count=False)

@@ -229,8 +229,9 @@ class MailReceiver:
         gateway, received = self._gateway, seen.received
         now = gateway.now()
         if is_notice(received):
+            raw = seen.fetched.data if self._settings.mss.keep_exchanges else None
             await gateway.store.write(
-                lambda c: apply_notice(c, gateway.vault, reader.tenant.id, received, now=now), NORMAL
+                lambda c: apply_notice(c, gateway.vault, reader.tenant.id, received, now=now, raw=raw), NORMAL
             )
             return Handled(answer=False)
         if received.accepted and received.kind is MailKind.AUTOMATIC:

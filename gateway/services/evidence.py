@@ -29,7 +29,7 @@ from gateway.vault import Vault
 if TYPE_CHECKING:
     from adapters.dmp.transport import ExchangeRecord
 
-__all__ = ["Body", "Kept", "Recorder", "about", "addresses_in", "exported"]
+__all__ = ["Body", "Kept", "Recorder", "about", "addresses_in", "exported", "keep_mail"]
 
 log = structlog.get_logger("passerelle.evidence")
 
@@ -110,6 +110,49 @@ def _keep(
         response=response,
         test_case=subject.test_case,
     )
+
+
+def keep_mail(
+    connection: Connection,
+    vault: Vault,
+    tenant_id: str,
+    *,
+    delivery: str,
+    transaction: str,
+    at: datetime,
+    outcome: str,
+    message_id: str = "",
+    sent: bytes = b"",
+    answer: bytes = b"",
+    answer_type: str = "text/plain",
+) -> bool:
+    """Keep a mail that left with our operator's answer, or a notice that came about it; False when it is kept already.
+
+    ``transaction`` is ``submit``, or the kind of the notice: ``dsn``, ``mdn``, ``failure``.
+    """
+    head = {"messageId": message_id, "type": "message/rfc822"}
+    request = _pieces(connection, vault, tenant_id, [sent], head, at) if sent else None
+    response = _pieces(connection, vault, tenant_id, [answer], {"type": answer_type}, at)
+    if not sent:
+        # An operator repeats itself: the same notice about the same mail is one piece of evidence.
+        same = {"delivery_id": delivery, "transaction": transaction, "response": response}
+        if connection.execute(select(exchanges.c.id).filter_by(**same)).first() is not None:
+            return False
+    sql.add(
+        connection,
+        exchanges,
+        id=new_id("exc", at),
+        tenant_id=tenant_id,
+        delivery_id=delivery,
+        destination="mss",
+        transaction=transaction,
+        at=at,
+        outcome=outcome[:40],
+        request=request,
+        response=response,
+        test_case=None,
+    )
+    return True
 
 
 def _pieces(
