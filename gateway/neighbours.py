@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from adapters.mss.client import MssClient
     from adapters.mss.imap import ImapMailbox
     from gateway.services.evidence import Recorder
+    from gateway.services.revocations import Revocations
     from gateway.services.white_list import WhiteListKeeper
 
 __all__ = ["DmpLine", "MssLine", "Neighbours", "NotConfigured"]
@@ -83,6 +84,7 @@ class Neighbours:
         self._settings = settings
         self._sessions = sessions or MailSessions()
         self._white_list: WhiteListKeeper | None = None
+        self._revocations: Revocations | None = None
         self._clock = clock
         self._recorder = recorder if settings.dmp.keep_exchanges else None
         self._dmp: dict[str, DmpLine] = {}
@@ -142,6 +144,15 @@ class Neighbours:
             self._white_list = WhiteListKeeper(self._settings)
         return self._white_list
 
+    @property
+    def revocations(self) -> Revocations:
+        """The lists of revoked certificates in force, for every operator."""
+        if self._revocations is None:
+            from gateway.services.revocations import Revocations
+
+            self._revocations = Revocations(self._settings, self._clock)
+        return self._revocations
+
     def mailbox_of(self, tenant: Tenant) -> str:
         """The address of a tenant's mailbox; empty when it has none."""
         return str(tenant.references.get("mailbox") or self._settings.mss.mailbox)
@@ -182,8 +193,8 @@ class Neighbours:
         certificate, key = group.certificate or mss.certificate, group.key or mss.key
         trust = self._path(tenant, "mssTrust", group.trust or mss.trust, "mss.trust")
         if group.auth == "xoauth2" and certificate is None and "mssCertificate" not in tenant.references:
-            return client_ssl_context(None, trust)
-        return self._context(tenant, "mss", _Trust(trust), certificate, key)
+            return self.revocations.guard(client_ssl_context(None, trust))
+        return self.revocations.guard(self._context(tenant, "mss", _Trust(trust), certificate, key))
 
     def _path(self, tenant: Tenant, reference: str, default: Path | None, setting: str) -> Path:
         """A file by reference: the tenant's own, else the installation's."""

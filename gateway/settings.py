@@ -168,6 +168,13 @@ class MssSettings(_Group):
     trust: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
+    crl: Path | None = Field(
+        None, description="PEM of the lists of revoked certificates; mss-revoked.pem in data_dir if empty and fetched."
+    )
+    crl_urls: tuple[str, ...] = Field(
+        (), description="Where those lists are published; without crl nor crl_urls revocation is not looked at."
+    )
+    crl_hours: float = Field(24.0, gt=0, description="How often they are fetched.")
     auth: Literal["none", "external", "plain", "xoauth2"] = Field(
         "none", description="After TLS: nothing, SASL EXTERNAL, PLAIN, or a Pro Santé Connect token."
     )

@@ -87,6 +87,8 @@ class MailReceiver:
         mss, poll = self._settings.mss, self._settings.poll_seconds
         out: list[tuple[float, Any]] = [(max(1.0, min(mss.unknown_after_hours * 900, 300.0)), self.silent)]
         out.append((mss.white_list_hours * 3600 if mss.white_list_url else 60.0, self._neighbours.white_list.refresh))
+        if self._neighbours.revocations.wanted:
+            out.append((60.0, self._neighbours.revocations.refresh))
         if self._settings.imap.host:
             out += [(min(self._settings.imap.poll_seconds, 30.0), self.watch), (poll, self._answerer.run)]
         return out
