@@ -124,7 +124,7 @@ def dosages(*, step: bool = False) -> st.SearchStrategy[Dosage]:
         rate=maybe(ranges(RATES)),
         maximum=maybe(ratios(DOSES, quantities((("d", None), ("h", None))))),
         condition=maybe(texts()),
-        text=maybe(texts()) if step else st.none(),
+        text=st.one_of(texts(), texts(), st.none()) if step else st.none(),
         sequence=st.none(),
     )
 
@@ -143,7 +143,7 @@ def posologies() -> st.SearchStrategy[Posology]:
         dosage=maybe(dosages()),
         steps=steps,
     )
-    return st.one_of(words, structured, structured, stepped)
+    return st.one_of(words, structured, stepped, stepped)
 
 
 PACKED = PACKAGES

@@ -128,7 +128,7 @@ def related(classes: tuple[str, ...]) -> st.SearchStrategy[RelatedPerson]:
     return of(
         RelatedPerson,
         relation_class=st.sampled_from(classes),
-        relation=maybe(RELATIONS),
+        relation=st.one_of(RELATIONS, RELATIONS, st.none()),
         family=names(),
         given=maybe(names()),
         addresses=some(addresses(), 1),

@@ -32,7 +32,7 @@ from mappings.document.summary import (
 )
 from mappings.document.values import Code, Period
 from tests.support import documents
-from tests.support.strategies.header import CCAM, headers
+from tests.support.strategies.header import CCAM, headers, plain_headers
 from tests.support.strategies.medication import medications, posologies
 from tests.support.strategies.prescription import motives
 from tests.support.strategies.values import (
@@ -257,44 +257,56 @@ SYNTHESES = st.sampled_from(
 )
 
 
-def summaries() -> st.SearchStrategy[MedicalSummary]:
-    """A medical summary."""
-    return short(
-        of(
-            MedicalSummary,
-            **headers(act_codes=False),
-            type=SYNTHESES,
-            profile=st.sampled_from(("VSM-2023.01", "IPS-FR-2024.01")),
-            problems=sections(problems()),
-            history=sections(problems(), 1),
-            procedures=sections(procedures()),
-            allergies=sections(allergies()),
-            lifestyle=sections(_observed(LifestyleObservation, HABITS)),
-            occupational_risks=maybe(paragraphs()),
-            family_history=sections(relatives()),
-            vigilance=maybe(paragraphs()),
-            treatments=sections(treatments()),
-            immunizations=sections(immunizations()),
-            devices=sections(of(UsedDevice, id=IDS, concept=concepts(DEVICES, DEVICES), period=maybe(SPANS))),
-            vital_signs=sections(vital_signs(), 1),
-            results=sections(result_groups(), 1),
-            functional_status=sections(_observed(FunctionalAssessment, SCALES)),
-            care_plan=sections(care_plan()),
-            pregnancies=sections(_observed(PregnancyObservation, PREGNANCY)),
-            advance_directives=maybe(paragraphs()),
-            attachments=some(
-                of(
-                    AttachedDocument,
-                    type=maybe(ATTACHMENTS),
-                    title=maybe(texts()),
-                    media_type=st.sampled_from(("application/pdf", "image/jpeg")),
-                    content=st.just(documents.PDF),
-                ),
-                1,
+def _parts() -> dict[str, st.SearchStrategy[Any]]:
+    """The sections of a summary, and what goes with them."""
+    return {
+        "problems": sections(problems()),
+        "history": sections(problems(), 1),
+        "procedures": sections(procedures()),
+        "allergies": sections(allergies()),
+        "lifestyle": sections(_observed(LifestyleObservation, HABITS)),
+        "occupational_risks": maybe(paragraphs()),
+        "family_history": sections(relatives()),
+        "vigilance": maybe(paragraphs()),
+        "treatments": sections(treatments()),
+        "immunizations": sections(immunizations()),
+        "devices": sections(of(UsedDevice, id=IDS, concept=concepts(DEVICES, DEVICES), period=maybe(SPANS))),
+        "vital_signs": sections(vital_signs(), 1),
+        "results": sections(result_groups(), 1),
+        "functional_status": sections(_observed(FunctionalAssessment, SCALES)),
+        "care_plan": sections(care_plan()),
+        "pregnancies": sections(_observed(PregnancyObservation, PREGNANCY)),
+        "advance_directives": maybe(paragraphs()),
+        "attachments": some(
+            of(
+                AttachedDocument,
+                type=maybe(ATTACHMENTS),
+                title=maybe(texts()),
+                media_type=st.sampled_from(("application/pdf", "image/jpeg")),
+                content=st.just(documents.PDF),
             ),
-            pdf=st.none() | st.just(documents.PDF),
-        )
-    )
+            1,
+        ),
+        "pdf": st.none() | st.just(documents.PDF),
+    }
+
+
+def summaries() -> st.SearchStrategy[MedicalSummary]:
+    """A medical summary: under any header; under a plain one, which leaves more choices to the sections; or of what has
+    many members alone, medicines and allergies.
+    """
+
+    def whole(header: dict[str, Any], parts: dict[str, Any]) -> st.SearchStrategy[MedicalSummary]:
+        profile = st.sampled_from(("VSM-2023.01", "IPS-FR-2024.01"))
+        return of(MedicalSummary, **header, type=SYNTHESES, profile=profile, **parts)
+
+    rich = {
+        "treatments": of(Section, entries=some(treatments(), 2, least=1)),
+        "allergies": of(Section, entries=some(allergies(), 2, least=1)),
+        "immunizations": sections(immunizations()),
+    }
+    plain = plain_headers()
+    return short(st.one_of(whole(plain, rich), whole(plain, _parts()), whole(headers(act_codes=False), _parts())))
 
 
 __all__ = ["summaries"]

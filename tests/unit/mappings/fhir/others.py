@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
 
 from mappings.document.other import Attachment, OtherDocument, OtherEntry, OtherSection
 from mappings.document.people import Identifier
-from tests.support.strategies.header import headers
+from mappings.document.summary import Result
+from tests.support.strategies.header import headers, plain_headers
 from tests.support.strategies.values import LOINC_CODES, maybe, of, paragraphs, short, some, texts
-from tests.unit.mappings.fhir.summaries import members
+from tests.unit.mappings.fhir.summaries import entry_strategies, observed
 
 MARKUP = (
     '<text xmlns="urn:hl7-org:v3"><table><thead><tr><th>Examen</th><th>Valeur</th></tr></thead>'
@@ -34,20 +36,23 @@ FAMILIES = {
 }
 
 
-def entries() -> st.SearchStrategy[OtherEntry]:
-    """An entry of any family."""
-    sections = members()
-
-    def first(name: str) -> Any:
-        found = sections[FAMILIES[name]].filter(lambda s: s is not None and bool(s.entries))
-        return found.map(lambda s: OtherEntry(**{name: s.entries[0]}))
-
-    single = first("results").map(lambda e: OtherEntry(result=e.results.results[0]))
-    return st.one_of(*(first(name) for name in FAMILIES), single)
+def _entry(name: str) -> Callable[[Any], OtherEntry]:
+    return lambda value: OtherEntry(**{name: value})
 
 
-def sections(children: st.SearchStrategy[Any]) -> st.SearchStrategy[OtherSection]:
-    """A section around some sub-sections."""
+def families() -> list[st.SearchStrategy[OtherEntry]]:
+    """An entry of each family."""
+    found = entry_strategies()
+    return [
+        *(found[section].map(_entry(name)) for name, section in FAMILIES.items()),
+        observed(Result).map(_entry("result")),
+    ]
+
+
+def sections(
+    children: st.SearchStrategy[Any], entries: st.SearchStrategy[Any] | None = None
+) -> st.SearchStrategy[OtherSection]:
+    """A section around some sub-sections, with the entries given, or some of any family."""
     words: st.SearchStrategy[dict[str, Any]] = st.one_of(
         st.just({}),
         paragraphs().map(lambda t: {"text": t}),
@@ -69,14 +74,13 @@ def sections(children: st.SearchStrategy[Any]) -> st.SearchStrategy[OtherSection
             ),
             1,
         ),
-        entries=some(entries(), 2),
+        entries=some(st.one_of(*families()), 2) if entries is None else entries,
         sections=children,
     )
 
 
 def others() -> st.SearchStrategy[OtherDocument]:
-    """A document of another kind."""
-    nested = some(sections(some(sections(st.just(())), 1)), 2, least=1)
+    """A document of another kind: any header, or a plain one around more content."""
     templates = some(
         of(
             Identifier,
@@ -85,4 +89,12 @@ def others() -> st.SearchStrategy[OtherDocument]:
         ),
         2,
     )
-    return short(of(OtherDocument, **headers(), type=LOINC_CODES, templates=templates, sections=nested))
+
+    def whole(header: dict[str, Any], nested: st.SearchStrategy[Any]) -> st.SearchStrategy[OtherDocument]:
+        return of(OtherDocument, **header, type=LOINC_CODES, templates=templates, sections=nested)
+
+    deep = some(sections(some(sections(st.just(())), 1)), 2, least=1)
+    # Every family, each as likely as not: of one family at a time, some would hardly be drawn.
+    wide = st.tuples(*(maybe(each) for each in families())).map(lambda es: tuple(e for e in es if e is not None))
+    single = sections(st.just(()), wide).map(lambda section: (section,))
+    return short(whole(plain_headers(), single) | whole(headers(), deep))

@@ -33,7 +33,7 @@ from mappings.document.summary import (
     VitalSigns,
 )
 from mappings.document.values import Code, Period
-from tests.support.strategies.header import CCAM, headers
+from tests.support.strategies.header import CCAM, headers, plain_headers
 from tests.support.strategies.medication import CIP_CODES, CIS_CODES, medications, posologies
 from tests.support.strategies.values import (
     LOINC,
@@ -152,120 +152,100 @@ def vaccines() -> st.SearchStrategy[Medication]:
     return plain | medications()
 
 
-def members() -> dict[str, st.SearchStrategy[Any]]:
-    """The sections."""
-    measured = of(
-        VitalSigns,
+def entry_strategies() -> dict[str, st.SearchStrategy[Any]]:
+    """The entry of each section that has entries."""
+    sign = of(
+        VitalSign,
         id=maybe(st.uuids()),
-        observed_at=moments(),
-        signs=some(
-            of(
-                VitalSign,
-                id=maybe(st.uuids()),
-                code=OBSERVED,
-                quantity=MEASURES,
-                observed_at=maybe(moments()),
-                interpretation=maybe(codes("2.16.840.1.113883.5.83", {"H": "haut"})),
-            ),
-            2,
-            least=1,
-        ),
+        code=OBSERVED,
+        quantity=MEASURES,
+        observed_at=maybe(moments()),
+        interpretation=maybe(codes("2.16.840.1.113883.5.83", {"H": "haut"})),
+    )
+    disease = of(
+        FamilyCondition,
+        id=maybe(st.uuids()),
+        category=codes(SNOMED, {"64572001": "maladie", "55607006": "problème"}),
+        concept=WHAT,
+        onset=maybe(moments()),
     )
     return {
-        "problems": sections(problems()),
-        "history": sections(problems()),
-        "procedures": sections(
-            of(
-                Procedure,
-                id=maybe(st.uuids()),
-                concept=concepts(CCAM, SITES),
-                performed=maybe(moments()),
-                status=st.sampled_from(("completed", "active", "aborted", "cancelled")),
-                planned=st.booleans(),
-                reasons=some(motives(), 1),
-                comment=maybe(paragraphs()),
-            )
+        "problems": problems(),
+        "history": problems(),
+        "procedures": of(
+            Procedure,
+            id=maybe(st.uuids()),
+            concept=concepts(CCAM, SITES),
+            performed=maybe(moments()),
+            status=st.sampled_from(("completed", "active", "aborted", "cancelled")),
+            planned=st.booleans(),
+            reasons=some(motives(), 1),
+            comment=maybe(paragraphs()),
         ),
-        "allergies": sections(allergies()),
-        "lifestyle": sections(observed(LifestyleObservation)),
+        "allergies": allergies(),
+        "lifestyle": observed(LifestyleObservation),
+        "family_history": of(
+            FamilyMember,
+            relation=maybe(codes("2.16.840.1.113883.5.111", {"FTH": "Père", "MTH": "Mère"})),
+            conditions=some(disease, 2, least=1),
+        ),
+        "treatments": of(
+            Treatment,
+            id=maybe(st.uuids()),
+            medication=medications(),
+            posology=posologies(),
+            period=maybe(periods()),
+            reasons=some(motives(), 1),
+            patient_instruction=maybe(paragraphs()),
+        ),
+        "immunizations": of(
+            Immunization,
+            id=maybe(st.uuids()),
+            act=st.sampled_from(("IMMUNIZ", "INITIMMUNIZ", "BOOSTER")),
+            vaccine=vaccines(),
+            given_at=maybe(moments()),
+            rank=maybe(st.integers(1, 4)),
+            dose=maybe(quantities((("mL", None),))),
+            route=maybe(ROUTES),
+            site=maybe(SITES),
+        ),
+        "devices": of(UsedDevice, id=maybe(st.uuids()), concept=WHAT, period=maybe(periods())),
+        "vital_signs": of(VitalSigns, id=maybe(st.uuids()), observed_at=moments(), signs=some(sign, 2, least=1)),
+        "results": of(
+            ResultGroup,
+            id=maybe(st.uuids()),
+            code=codes(LOINC, {"26436-6": "Biologie"}, "LOINC"),
+            observed_at=maybe(moments()),
+            results=some(observed(Result), 2, least=1),
+        ),
+        "functional_status": observed(FunctionalAssessment),
+        "care_plan": of(
+            CarePlanItem,
+            id=maybe(st.uuids()),
+            concept=WHAT,
+            planned_for=maybe(moments()),
+            mood=st.sampled_from(("INT", "ARQ", "PRMS", "PRP", "RQO", "GOL")),
+        ),
+        "pregnancies": observed(PregnancyObservation),
+    }
+
+
+def members() -> dict[str, st.SearchStrategy[Any]]:
+    """The sections, and what goes with them."""
+    attached = of(
+        AttachedDocument,
+        type=maybe(LOINC_CODES),
+        title=maybe(texts()),
+        media_type=st.sampled_from(("application/pdf", "image/png")),
+        content=st.binary(min_size=1, max_size=20),
+    )
+    return {
+        **{name: sections(entry) for name, entry in entry_strategies().items()},
         "occupational_risks": maybe(paragraphs()),
-        "family_history": sections(
-            of(
-                FamilyMember,
-                relation=maybe(codes("2.16.840.1.113883.5.111", {"FTH": "Père", "MTH": "Mère"})),
-                conditions=some(
-                    of(
-                        FamilyCondition,
-                        id=maybe(st.uuids()),
-                        category=codes(SNOMED, {"64572001": "maladie", "55607006": "problème"}),
-                        concept=WHAT,
-                        onset=maybe(moments()),
-                    ),
-                    2,
-                    least=1,
-                ),
-            )
-        ),
         "vigilance": maybe(paragraphs()),
-        "treatments": sections(
-            of(
-                Treatment,
-                id=maybe(st.uuids()),
-                medication=medications(),
-                posology=posologies(),
-                period=maybe(periods()),
-                reasons=some(motives(), 1),
-                patient_instruction=maybe(paragraphs()),
-            )
-        ),
-        "immunizations": sections(
-            of(
-                Immunization,
-                id=maybe(st.uuids()),
-                act=st.sampled_from(("IMMUNIZ", "INITIMMUNIZ", "BOOSTER")),
-                vaccine=vaccines(),
-                given_at=maybe(moments()),
-                rank=maybe(st.integers(1, 4)),
-                dose=maybe(quantities((("mL", None),))),
-                route=maybe(ROUTES),
-                site=maybe(SITES),
-            )
-        ),
-        "devices": sections(of(UsedDevice, id=maybe(st.uuids()), concept=WHAT, period=maybe(periods()))),
-        "vital_signs": sections(measured),
-        "results": sections(
-            of(
-                ResultGroup,
-                id=maybe(st.uuids()),
-                code=codes(LOINC, {"26436-6": "Biologie"}, "LOINC"),
-                observed_at=maybe(moments()),
-                results=some(observed(Result), 2, least=1),
-            )
-        ),
-        "functional_status": sections(observed(FunctionalAssessment)),
-        "care_plan": sections(
-            of(
-                CarePlanItem,
-                id=maybe(st.uuids()),
-                concept=WHAT,
-                planned_for=maybe(moments()),
-                mood=st.sampled_from(("INT", "ARQ", "PRMS", "PRP", "RQO", "GOL")),
-            ),
-            3,
-        ),
-        "pregnancies": sections(observed(PregnancyObservation)),
         "advance_directives": maybe(paragraphs()),
         "pdf": maybe(st.just(b"%PDF-1.4\n")),
-        "attachments": some(
-            of(
-                AttachedDocument,
-                type=maybe(LOINC_CODES),
-                title=maybe(texts()),
-                media_type=st.sampled_from(("application/pdf", "image/png")),
-                content=st.binary(min_size=1, max_size=20),
-            ),
-            2,
-        ),
+        "attachments": some(attached, 2),
     }
 
 
@@ -281,12 +261,14 @@ TYPES = st.sampled_from(
 def summaries(*names: str) -> st.SearchStrategy[MedicalSummary]:
     """A medical summary; only the sections named when some are."""
     parts = {k: v for k, v in members().items() if not names or k in names}
-    return short(
-        of(
-            MedicalSummary,
-            **headers(),
-            type=TYPES,
-            profile=st.sampled_from(("VSM-2023.01", "IPS-FR-2024.01")),
-            **parts,
-        )
-    )
+
+    def whole(header: dict[str, Any], some_parts: dict[str, Any]) -> st.SearchStrategy[MedicalSummary]:
+        profile = st.sampled_from(("VSM-2023.01", "IPS-FR-2024.01"))
+        return of(MedicalSummary, **header, type=TYPES, profile=profile, **some_parts)
+
+    entry = entry_strategies()
+    # Medicines and allergies have many members: a document of them alone has choices enough for all.
+    many = {"treatments", "allergies", "immunizations"} & parts.keys()
+    rich = {name: of(Section, entries=some(entry[name], 2, least=1)) for name in sorted(many)}
+    plain = plain_headers()
+    return short(st.one_of(whole(plain, rich), whole(plain, parts), whole(headers(), parts)))
