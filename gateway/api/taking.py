@@ -21,7 +21,8 @@ from gateway.problems import Conflict, Forbidden, Invalid, TooLarge, Unreadable,
 from gateway.services.addressing import addressed, answered
 from gateway.services.directory import resolved
 from gateway.services.envelope import Mail, Sent, form_of, media_type, open_body, open_multipart
-from gateway.services.intake import TOO_LARGE, UNREADABLE, Intake, IntakeOptions, IntakeRefused, convert, describe_actor
+from gateway.services.intake import TOO_LARGE, UNREADABLE, Intake, IntakeOptions, IntakeRefused, describe_actor
+from gateway.services.transit import convert, open_parcel
 from gateway.store.engine import ACCEPT
 from gateway.tenants import Tenant
 
@@ -296,7 +297,7 @@ async def convert_sent(gateway: Gateway, sent: Sent) -> Intake:
         max_document_bytes=settings.dmp.max_document_bytes,
     )
     try:
-        return await gateway.compute(convert, sent.body, sent.form, options)
+        return open_parcel(await gateway.compute(convert, sent.body, sent.form, options))
     except IntakeRefused as exc:
         if exc.too_large:
             raise TooLarge(exc.findings, slug="document-too-large") from None
