@@ -91,6 +91,16 @@ def _null(element: _Element, report: Report) -> None:
     report.add(rules.NULL_ALONE, element, "nullFlavor")
 
 
+#: RFC 3066: a language, and what makes it more precise.
+_LANGUAGE: Final = re.compile(r"[a-z]{2,3}(-[a-z0-9]{1,8})*|[ix](-[a-z0-9]{2,8})+", re.ASCII | re.IGNORECASE)
+
+
+def _language(element: _Element, report: Report) -> None:
+    language = element.get("language")
+    if language is not None and not _LANGUAGE.fullmatch(language):
+        report.add(rules.LANGUAGE, element, "language", expected="fr-FR")
+
+
 # --- Identifiers ----------------------------------------------------------------------------------------------------
 
 
@@ -135,6 +145,8 @@ def cd(element: _Element, report: Report) -> None:
     if null is not None and (code is not None or get("displayName") is not None):
         report.add(rules.CD_NULL, element, "nullFlavor")
     if len(element):
+        for text in element.iter(HL7 + "originalText"):
+            _language(text, report)
         _translations(element, report)
 
 
@@ -202,6 +214,7 @@ def st(element: _Element, report: Report) -> None:
         if text and not text.isspace():
             return
     ed(element, report)
+    _language(element, report)
     wrong = (
         element.get("representation", "TXT") != "TXT"
         or element.get("mediaType", "text/plain") != "text/plain"
@@ -216,6 +229,19 @@ def st(element: _Element, report: Report) -> None:
 
 
 _QUALIFIED: Final = (HL7 + "family", HL7 + "given")
+
+
+def sc(element: _Element, report: Report) -> None:
+    """A character string with a code."""
+    st(element, report)
+    get = element.get
+    code, system = get("code"), get("codeSystem")
+    if code is not None and system is None:
+        report.add(rules.CD_SYSTEM, element, "code", expected="codeSystem")
+    if system is None and (get("codeSystemName") is not None or get("codeSystemVersion") is not None):
+        report.add(rules.CD_SYSTEM_NAME, element, expected="codeSystem")
+    if code is None and get("displayName") is not None:
+        report.add(rules.CD_DISPLAY, element, "displayName", expected="code")
 
 
 def en(element: _Element, report: Report) -> None:
@@ -431,7 +457,7 @@ TYPES: Final[dict[str, Check]] = {
     "CR": cr,
     "ED": ed,
     "ST": st,
-    "SC": st,
+    "SC": sc,
     "EN": en,
     "PN": pn,
     "ON": on,

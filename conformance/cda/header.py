@@ -9,7 +9,7 @@ from lxml import etree
 
 from conformance.cda import rules_types as rules
 from conformance.cda.datatypes import TYPES, Check, siblings
-from conformance.cda.model import full_name
+from conformance.cda.model import HL7, XSI, full_name
 from conformance.cda.places import short_name
 from conformance.cda.report import Report, shown
 from conformance.cda.rulebook import RuleFileError, load
@@ -20,6 +20,7 @@ __all__ = ["RULES", "check_header"]
 
 _Element = etree._Element
 _FILE: Final = "cda-header.yaml"
+_XSI_TYPE: Final = XSI + "type"
 _KEYS: Final = frozenset(
     "path code card where fr en type nullable need fixed set text_set attribute_set use personal advice".split()
 )
@@ -176,17 +177,49 @@ _ROOT: Final = _tree()
 #: Names of children for which a plan is kept: no more than this of one element, and not of a long row.
 _PLANS: Final = 256
 _LONG: Final = 48
-#: The elements of the header that are null or hold one that is.
-_NULLED: Final = etree.XPath(
-    "/*/*[not(self::h:component)]/descendant-or-self::*/@nullFlavor/ancestor::*", namespaces={"h": "urn:hl7-org:v3"}
-)
+_BODY: Final = HL7 + "component"
 
 
 def check_header(root: _Element, report: Report) -> None:
     """Check every element of the header that the table knows."""
-    report.nulled = frozenset(_NULLED(root))
+    report.nulled = _nulled(root)
     _inside(root, _ROOT, report)
     report.nulled = None
+    for element in _TYPED(root):
+        _typed(element, report)
+
+
+_TYPED: Final = etree.XPath(
+    "/*/*[not(self::h:component)]/descendant-or-self::*[@xsi:type]",
+    namespaces={"h": "urn:hl7-org:v3", "xsi": "http://www.w3.org/2001/XMLSchema-instance"},
+)
+
+
+def _typed(element: _Element, report: Report) -> None:
+    """An element of the header may repeat its type (``xsi:type``), never name another, be it a specialisation."""
+    node: Node | None = _ROOT
+    for step in (*reversed(list(element.iterancestors())), element):
+        if step.getparent() is not None and node is not None:
+            node = node.children.get(str(step.tag))
+    if node is None or not node.kind or node.kind == "ANY":
+        return
+    prefix, _, local = element.get(_XSI_TYPE, "").strip().rpartition(":")
+    if local != node.kind or element.nsmap.get(prefix or None) != "urn:hl7-org:v3":
+        report.add(rules.OTHER_TYPE, element, _XSI_TYPE, found=shown(element, _XSI_TYPE), expected=node.kind)
+
+
+def _nulled(root: _Element) -> frozenset[_Element]:
+    """The elements of the header that are null or hold one that is."""
+    found: set[_Element] = set()
+    for part in root.iterchildren("*"):
+        if part.tag != _BODY:
+            for element in part.iter("*"):
+                if element.get("nullFlavor") is not None:
+                    node: _Element | None = element
+                    while node is not None and node not in found:
+                        found.add(node)
+                        node = node.getparent()
+    return frozenset(found)
 
 
 def _inside(element: _Element, node: Node, report: Report) -> None:

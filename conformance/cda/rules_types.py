@@ -137,6 +137,13 @@ TOO_MUCH: Final = _rule(
     Severity.INFORMATION,
 )
 # --- Any type -------------------------------------------------------------------------------------------------------
+OTHER_TYPE: Final = _rule(
+    "CDA-DT-005",
+    "Le type xsi:type n'est pas celui que l'en-tête français donne à cet élément.",
+    "The xsi:type is not the one the French header gives to this element.",
+    "Retirez xsi:type : le type est connu.",
+    "Remove xsi:type: the type is known.",
+)
 NULL_ALONE: Final = _rule(
     "CDA-DT-001",
     "Un élément avec nullFlavor porte encore autre chose.",
@@ -296,6 +303,13 @@ ST_EMPTY: Final = _rule(
     "The text is empty.",
     "Donnez le texte, ou omettez l'élément.",
     "Give the text, or leave the element out.",
+)
+LANGUAGE: Final = _rule(
+    "CDA-DT-042",
+    "La langue du texte n'est pas un code de langue.",
+    "The language of the text is not a language code.",
+    "Écrivez fr-FR, ou retirez language.",
+    "Write fr-FR, or remove language.",
 )
 ST_MORE: Final = _rule(
     "CDA-DT-041",

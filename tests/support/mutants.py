@@ -68,6 +68,54 @@ def _full(kind: str) -> bytes:
     return cda.write(hub.load(getattr(full, kind)()), pdf=documents.PDF).data
 
 
+@functools.cache
+def _ips_section(number: int) -> bytes:
+    """One section of the official patient summary, under a header of no particular model."""
+    root = tree(rich_header("custodian"))
+    root[-1].clear()
+    etree.SubElement(root[-1], f"{H}structuredBody").append(_ips_sections()[number])
+    one(root, "templateId[3]").set("root", "1.3.6.1.4.1.19376.1.5.3.1.1.1")
+    return xml.serialize(root, declaration=False)
+
+
+def _ips_sections() -> list[_Element]:
+    return list(one(tree(official("IPS-FR_2024.01")), "component/structuredBody").iterchildren(f"{H}component"))
+
+
+def _whole_line(root: _Element) -> None:
+    """A dispensation that copies a whole line of its prescription, and names who prescribed and who dispensed."""
+    supply = one(root, "component/structuredBody/component/section/entry/supply")
+    line = copy.deepcopy(
+        one(tree(written("prescription")), "component/structuredBody/component/section/entry/substanceAdministration")
+    )
+    structured = line.find(f"{H}templateId[@root='1.3.6.1.4.1.19376.1.9.1.3.6']")
+    if structured is not None:
+        line.remove(structured)
+    for each in line.iter():
+        each.attrib.pop("ID", None)
+    for reference in line.iter(f"{H}reference"):
+        if reference.get("value"):
+            reference.set("value", next(root.iter(f"{H}reference")).get("value", ""))
+    product = next(supply.iterchildren(f"{H}product"))
+    people = xml.parse(_PEOPLE.encode(), xml.CDA_LIMITS)
+    for each in reversed(people[:]):
+        product.addnext(each)
+    entry = supply.getparent()
+    assert entry is not None
+    entry.addnext(other := etree.Element(f"{H}entry"))
+    other.append(line)
+
+
+_PEOPLE = """<x xmlns="urn:hl7-org:v3"><performer typeCode="PRF"><time value="20261120110000+0100"/><assignedEntity>
+<id root="1.2.250.1.71.4.2.1" extension="810123456781"/><assignedPerson><name><family>MORVAN</family></name>
+</assignedPerson></assignedEntity></performer><author><time value="20261120110000+0100"/><assignedAuthor>
+<id root="1.2.250.1.71.4.2.1" extension="899700218896"/>
+<code code="G15_10/SM54" displayName="Médecin - Médecine Générale (SM)" codeSystem="1.2.250.1.213.1.1.4.5"/>
+<addr nullFlavor="NAV"/><telecom nullFlavor="NAV"/><assignedPerson><name><family>KERVELLA</family></name>
+</assignedPerson><representedOrganization><name>CABINET FICTIF</name></representedOrganization></assignedAuthor>
+</author></x>"""
+
+
 def _site(root: _Element) -> None:
     """The example of every member names a site of the body outside the value set of approachSiteCode."""
     for site in root.iter(f"{H}approachSiteCode"):
@@ -86,13 +134,17 @@ _SOURCES: dict[str, tuple[Callable[[], bytes], tuple[Callable[[_Element], object
     "full-summary": (lambda: _full("summary"), (_site,)),
     "full-prescription": (lambda: _full("prescription"), ()),
     "full-dispensation": (lambda: _full("dispensation"), ()),
+    "dispensation-line": (lambda: written("dispensation"), (_whole_line,)),
     "official-vsm": (lambda: official("VSM_1.4_2022.01"), ()),
     "official-edisp": (lambda: official("eDISP-MED_2024.01"), (_mended,)),
     "official-ep": (lambda: official("eP-MED-DM_2024.01_PosoStruct"), ()),
     "official-ips": (lambda: official("IPS-FR_2024.01"), ()),
+    **{f"ips-{number}": (functools.partial(_ips_section, number), ()) for number in range(19)},
     "official-n1": (lambda: official("DOC_NON_STRUCTURE_CDA-R2-N1"), ()),
 }
 BASES = tuple(_SOURCES)
+#: Large documents of which only the header and the outline are changed: their sections are documents of their own.
+_OUTLINES = frozenset(("official-ips",))
 
 
 def base(name: str) -> bytes:
@@ -186,6 +238,37 @@ def _hollow(element: _Element) -> bool:
     return True
 
 
+def _many(element: _Element) -> bool:
+    if element.tag not in (f"{H}family", f"{H}streetAddressLine"):
+        return False
+    for _ in range(8):
+        element.addnext(copy.deepcopy(element))
+    return True
+
+
+def _alone(element: _Element) -> bool:
+    """The only template its element claims."""
+    parent = element.getparent()
+    if element.tag != f"{H}templateId" or parent is None or len(parent.findall(f"{H}templateId")) < 2:
+        return False
+    for other in parent.findall(f"{H}templateId"):
+        if other is not element:
+            parent.remove(other)
+    return True
+
+
+def _outside(element: _Element) -> bool:
+    """The template of a section claimed by the component around it."""
+    section = element.getparent()
+    if element.tag != f"{H}templateId" or section is None or section.tag != f"{H}section":
+        return False
+    around = section.getparent()
+    if around is None:
+        return False
+    around.insert(0, element)
+    return True
+
+
 ELEMENT_OPERATIONS: dict[str, Callable[[_Element], bool]] = {
     "drop": _drop,
     "twice": _twice,
@@ -194,6 +277,9 @@ ELEMENT_OPERATIONS: dict[str, Callable[[_Element], bool]] = {
     "swap": _swap,
     "empty": _empty,
     "hollow": _hollow,
+    "many": _many,
+    "alone": _alone,
+    "outside": _outside,
 }
 
 # --- Operations on an attribute -------------------------------------------------------------------------------------
@@ -321,6 +407,27 @@ def _type_changes(
             yield "typed-near", lambda element: _typed(element, NEAR_TYPES[kind])
 
 
+#: Attributes added where they are not: wrong, or empty.
+_ADDED = {
+    "classCode": "ACCM",
+    "moodCode": "DEF",
+    "typeCode": "ELNK",
+    "extension": "",
+    "codeSystemName": "",
+    "displayName": "",
+    "operator": "Z",
+}
+
+
+def _additions(element: _Element, kind: str) -> Iterator[tuple[str, str, str]]:
+    model = type_model(kind) if kind else None
+    for name, value in _ADDED.items():
+        if model is not None and name in model.attributes and element.get(name) is None:
+            yield f"with-{name}", name, value
+    if element.tag == f"{H}addr":
+        yield "with-foreign-use", f"{H}use", ""
+
+
 # --- All of them ----------------------------------------------------------------------------------------------------
 
 
@@ -329,28 +436,46 @@ def _narrative(element: _Element) -> bool:
     return any(parent.tag == f"{H}text" and parent.getparent() is not None for parent in element.iterancestors())
 
 
-def _operations(root: _Element, known: set[str]) -> Iterator[tuple[str, str, Callable[[_Element], bool]]]:
+#: What is done again in each model of document: the models ask for parts of the header and sections of their own.
+DOCUMENT_OPERATIONS = frozenset(("drop", "null", "without-root", "other-root", "other-code", "without-code"))
+
+
+def _outline(element: _Element) -> bool:
+    """A section, or one of its identifiers."""
+    section = element if element.tag == f"{H}section" else element.getparent()
+    return section is not None and section.tag == f"{H}section" and element.tag in (f"{H}section", f"{H}templateId")
+
+
+def _operations(
+    root: _Element, known: set[str], outline: bool = False
+) -> Iterator[tuple[str, str, Callable[[_Element], bool]]]:
     """Name, place and work of each change to a document, those of known places left out."""
     types = _types(root)
+    ids = [each.get("root", "") for each in root.iterchildren(f"{H}templateId")]
+    model = "" if f"{H}nonXMLBody" in {child.tag for child in root[-1]} else f"{ids[-1]}|"
     for element in list(root.iter("{*}*")):
         if _narrative(element):
             continue
         path, signature, kind = place(element), _signature(element), types.get(element, "")
         header = "/component" not in path
+        document = model if header or _outline(element) else ""
+        if outline and not document:
+            continue
         first = f"type|{kind}" not in known
         known.add(f"type|{kind}")
         for name, work in (
             *ELEMENT_OPERATIONS.items(),
-            *_attribute_operations(element),
+            *_attribute_operations(element, kind if header else ""),
             *_type_changes(signature, kind, first, header),
         ):
-            if f"{name}|{signature}" not in known:
-                known.add(f"{name}|{signature}")
+            key = f"{name}|{document}{signature}" if document and name in DOCUMENT_OPERATIONS else f"{name}|{signature}"
+            if key not in known:
+                known.add(key)
                 yield name, path, work
 
 
-def _attribute_operations(element: _Element) -> Iterator[tuple[str, Callable[[_Element], bool]]]:
-    for operation, attribute, value in _attribute_changes(element):
+def _attribute_operations(element: _Element, kind: str) -> Iterator[tuple[str, Callable[[_Element], bool]]]:
+    for operation, attribute, value in (*_attribute_changes(element), *_additions(element, kind)):
 
         def work(target: _Element, attribute: str = attribute, value: str | None = value) -> bool:
             if value is None:
@@ -365,7 +490,7 @@ def _attribute_operations(element: _Element) -> Iterator[tuple[str, Callable[[_E
 def mutants(name: str, seen: set[str] | None = None) -> Iterator[Mutant]:
     """Every single change of one document, in document order; places already in ``seen`` are left out."""
     data = base(name)
-    for operation, path, work in _operations(tree(data), seen if seen is not None else set()):
+    for operation, path, work in _operations(tree(data), seen if seen is not None else set(), name in _OUTLINES):
         root = tree(data)
         if work(one(root, path)):
             yield Mutant(name, operation, path, xml.serialize(root, declaration=False))
@@ -374,7 +499,7 @@ def mutants(name: str, seen: set[str] | None = None) -> Iterator[Mutant]:
 def sampled(name: str, count: int) -> Iterator[Mutant]:
     """Some of the changes of one document, always the same."""
     data = base(name)
-    every = list(_operations(tree(data), set()))
+    every = list(_operations(tree(data), set(), name in _OUTLINES))
     for operation, path, work in random.Random(name).sample(every, min(count, len(every))):
         root = tree(data)
         if work(one(root, path)):
@@ -390,7 +515,7 @@ def made(name: str) -> bytes:
     kind = _types(root).get(element, "")
     works = {
         **ELEMENT_OPERATIONS,
-        **dict(_attribute_operations(element)),
+        **dict(_attribute_operations(element, kind)),
         **dict(_type_changes("", kind, True, True)),
     }
     assert works[operation](element), name
