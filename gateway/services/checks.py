@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from conformance.verdict import Finding, Severity, Verdict
+from conformance.verdict import Finding, Verdict
 from gateway.services.convert import form_of_bytes
 from gateway.services.files import as_pdf
 from gateway.services.intake import (
@@ -16,7 +16,6 @@ from gateway.services.intake import (
     printed_form,
     read_document,
 )
-from security.errors import UnsafeInput
 
 __all__ = ["Environment", "Judgement", "judge"]
 
@@ -65,25 +64,11 @@ def _cda(data: bytes, environment: Environment) -> list[Finding]:
 
 
 def _fhir(data: bytes, environment: Environment) -> list[Finding]:
-    from conformance.fhir import check_bundle
-    from security import json
-
-    try:
-        bundle = json.loads(data)
-    except UnsafeInput as exc:
-        return [_unreadable(exc)]
-    findings = list(check_bundle(bundle).findings)
-    if any(finding.severity is Severity.ERROR for finding in findings):
-        return findings
-    return _unless_told(findings, _document(data, "fhir", environment))
+    return _document(data, "fhir", environment)
 
 
 def _json(data: bytes, environment: Environment) -> list[Finding]:
     return _document(data, "json", environment)
-
-
-def _unreadable(exc: UnsafeInput) -> Finding:
-    return UNREADABLE.finding("", found=f"{exc.code} {exc.found}", expected=exc.expected or None, line=exc.line)
 
 
 def _document(data: bytes, form: Form, environment: Environment) -> list[Finding]:
@@ -107,11 +92,6 @@ def _document(data: bytes, form: Form, environment: Environment) -> list[Finding
     # The identity was judged above, with places in what was sent.
     written_faults = [each for each in _cda(written.data, environment) if not each.code.startswith("INS-")]
     return findings + written_faults
-
-
-def _unless_told(findings: list[Finding], more: list[Finding]) -> list[Finding]:
-    told = {(each.code, each.location) for each in findings}
-    return findings + [each for each in more if (each.code, each.location) not in told]
 
 
 def _named(document: Any) -> Any:

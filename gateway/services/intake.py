@@ -5,6 +5,7 @@ Nothing here keeps or sends anything: bytes in, an :class:`Intake` out, or an :c
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -103,6 +104,7 @@ class IntakeOptions:
     fresh_oid: str = ""  #: unique id for a document that brings none
     now: str = ""  #: RFC 3339, for a PDF made here
     max_document_bytes: int = 5 * 1024 * 1024
+    tolerant: bool = False  #: read a Bundle that breaks rules, as far as it can be: translating is not accepting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,11 +255,12 @@ def read_document(body: bytes, form: Form, options: IntakeOptions) -> tuple[Any,
             from mappings import fhir
 
             value = _json(body, options.max_document_bytes)
+            judged = [] if options.tolerant else _bundle(value)
             try:
                 reading = fhir.read(value)
             except fhir.FhirError as exc:
-                raise IntakeRefused(list(exc.findings)) from exc
-            return reading.document, reading.loss, list(reading.findings)
+                raise IntakeRefused(_unless_told(judged, exc.findings)) from exc
+            return reading.document, reading.loss, _unless_told(judged, reading.findings)
         from mappings import cda
 
         refuse_larger(len(body), options.max_document_bytes)
@@ -274,6 +277,20 @@ def read_document(body: bytes, form: Form, options: IntakeOptions) -> tuple[Any,
     except UnsafeInput as exc:
         found = UNREADABLE.finding("", found=f"{exc.code} {exc.found}", expected=exc.expected, line=exc.line)
         raise IntakeRefused([found], unreadable=True) from None
+
+
+def _bundle(value: Any) -> list[Finding]:
+    """Judge a Bundle as it was sent, before anything is read out of it; raises when it breaks a rule."""
+    from conformance.fhir import check_bundle
+
+    found = list(check_bundle(value).findings)
+    refuse(found)
+    return found
+
+
+def _unless_told(told: list[Finding], more: Iterable[Finding]) -> list[Finding]:
+    known = {(each.code, each.location) for each in told}
+    return [*told, *(each for each in more if (each.code, each.location) not in known)]
 
 
 def _with_ids(document: Any, options: IntakeOptions) -> tuple[Any, bool]:

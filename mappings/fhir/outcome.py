@@ -29,6 +29,7 @@ _ISSUES: Final = {
     "FHIR-WRITE-": "required",
     "FHIR-BDL-012": "not-found",
     "FHIR-": "business-rule",
+    "FHIR-VAL-001": "not-supported",
     "INS-": "business-rule",
     "CDA-": "business-rule",
     "LOSS-": "business-rule",

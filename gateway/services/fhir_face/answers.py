@@ -174,6 +174,9 @@ def capability(base: str, version: str, date: str) -> dict[str, Any]:
                     measures,
                 ],
                 "interaction": [{"code": "transaction"}],
+                "operation": [
+                    {"name": "validate", "definition": "http://hl7.org/fhir/OperationDefinition/Resource-validate"}
+                ],
             }
         ],
     }
