@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 from sqlalchemy import select, update
 
@@ -76,9 +78,18 @@ def test_what_is_not_there_is_said(people: People, gateway: Gateway, document: s
     assert author.get("/console/documents/doc_none").status_code == 404
     assert author.get("/console/documents", params={"id": "doc_none"}).status_code == 404
     assert "Aucun document choisi" in author.get("/console/documents").text
-    gateway.store.write_now(
-        lambda c: c.execute(update(documents).where(documents.c.id == document).values(purged_at=NOW, cda="0" * 64))
+    cda = gateway.store.read_now(
+        lambda c: c.execute(select(documents.c.cda).where(documents.c.id == document)).scalar_one()
     )
-    page = author.get(f"/console/documents/{document}").text
-    assert "n'est plus gardé" in page.replace("&#39;", "'")
-    assert author.get(f"/console/documents/{document}/view").status_code == 410
+
+    def kept(address: str, purged: datetime | None) -> None:
+        change = update(documents).where(documents.c.id == document).values(purged_at=purged, cda=address)
+        gateway.store.write_now(lambda c: c.execute(change))
+
+    kept("0" * 64, NOW)
+    try:
+        page = author.get(f"/console/documents/{document}").text
+        assert "n'est plus gardé" in page.replace("&#39;", "'")
+        assert author.get(f"/console/documents/{document}/view").status_code == 410
+    finally:
+        kept(cda, None)
