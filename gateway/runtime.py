@@ -168,6 +168,7 @@ async def start_workers(gateway: Gateway, *, mail_only: bool = False) -> None:
     from gateway.neighbours import Neighbours
     from gateway.services.evidence import Recorder
     from gateway.services.feeds_heads import HeadKeeper
+    from gateway.services.feeds_watch import NightWatch
 
     settings = gateway.settings
     if gateway.store.sqlite:
@@ -195,9 +196,9 @@ async def start_workers(gateway: Gateway, *, mail_only: bool = False) -> None:
     gateway.health["closers"] = [neighbours.close, hooks.close]
     if not mail_only:
         keeper = HeadKeeper(gateway, neighbours)
-        purger = Purger(gateway)
-        chores += [*keeper.chores(), *purger.chores()]
-        gateway.health["closers"][:0] = [keeper.close, purger.close]
+        purger, watch = Purger(gateway), NightWatch(gateway)
+        chores += [*keeper.chores(), *purger.chores(), *watch.chores()]
+        gateway.health["closers"][:0] = [keeper.close, purger.close, watch.close]
     if settings.mss.smtp_host or settings.imap.host:
         receiver = MailReceiver(gateway, neighbours, owner=f"{gethostname()[:40]}:{os.getpid()}:{token_hex(4)}")
         chores += receiver.chores()

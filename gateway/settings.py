@@ -243,6 +243,12 @@ class FeedsSettings(_Group):
         None, description="PEM of the Ed25519 key that signs heads and exports; feeds.key in data_dir, made, if empty."
     )
     head_seconds: float = Field(60.0, gt=0, description="How soon after new entries a head is signed; daily anyway.")
+    verify_hour: int | None = Field(
+        2,
+        ge=0,
+        le=23,
+        description="Hour (Paris) from which every ledger is read again whole, once a night; null: never.",
+    )
     mail_to: tuple[str, ...] = Field((), description="MSSanté mailboxes of auditors: the day's heads are mailed there.")
     drop_folder: Path | None = Field(None, description="Folder outside the gateway where the day's heads are written.")
     timestamp_url: str = Field("", description="RFC 3161 time-stamping authority asked for the day's heads.")

@@ -46,6 +46,7 @@ __all__ = [
     "rollup",
     "rollup_coarse",
     "subjects",
+    "verifications",
 ]
 
 # SQLite counts rows by itself only for a column whose type is exactly INTEGER.
@@ -176,6 +177,20 @@ exports = Table(
 )
 Index("ix_feed_exports_who", exports.c.who, exports.c.created_at)
 
+verifications = Table(
+    "feed_verifications",
+    metadata,
+    Column("day", Text, nullable=False, comment="civil day in Europe/Paris"),
+    Column("tenant", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="running, whole, altered, failed"),
+    Column("begun_at", Text, nullable=False),
+    Column("ended_at", Text),
+    Column("sealed", _ROW, comment="entries read again"),
+    Column("heads", Integer, comment="signed heads compared"),
+    Column("findings", Text, comment="codes and places of what was found"),
+    PrimaryKeyConstraint("day", "tenant"),
+)
+
 subjects = Table(
     "feed_subjects",
     metadata,
@@ -272,7 +287,7 @@ def rights(role: str) -> tuple[str, ...]:
     """
     if not role.isidentifier() or not role.isascii():
         raise ValueError("a role is a plain word")
-    free = (pending, chains, nodes, subjects, rollup, rollup_coarse, memberships, departures, exports)
+    free = (pending, chains, nodes, subjects, rollup, rollup_coarse, memberships, departures, exports, verifications)
     return (
         *(f'REVOKE ALL ON {table} FROM "{role}"' for table in APPEND_ONLY),
         *(f'GRANT SELECT, INSERT ON {table} TO "{role}"' for table in APPEND_ONLY),

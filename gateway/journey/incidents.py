@@ -15,12 +15,20 @@ from gateway.ids import new_id
 from gateway.store import blobs, sql
 from gateway.store.tables import clients, deliveries, incidents, webhook_calls, webhooks
 
-__all__ = ["dead_letters_seen", "dead_letters_settled", "destination_down", "destination_up"]
+__all__ = [
+    "dead_letters_seen",
+    "dead_letters_settled",
+    "destination_down",
+    "destination_up",
+    "ledger_altered",
+    "ledger_whole",
+]
 
 log = structlog.get_logger("passerelle.incidents")
 
 DOWN = "destination_down"
 DEAD = "dead_letters"
+ALTERED = "ledger_altered"
 
 
 def destination_down(destination: str, now: datetime, connection: Connection) -> bool:
@@ -49,6 +57,16 @@ def dead_letters_settled(connection: Connection, destination: str, code: str, no
         )
     ).scalar_one()
     return not left and _close(connection, DEAD, destination, code, now)
+
+
+def ledger_altered(connection: Connection, now: datetime) -> bool:
+    """Open the incident of a ledger found altered; true when it was not open yet."""
+    return _open(connection, ALTERED, "feeds", ALTERED, now)
+
+
+def ledger_whole(connection: Connection, now: datetime) -> bool:
+    """Close it, once every ledger was found whole again; true when it was open."""
+    return _close(connection, ALTERED, "feeds", ALTERED, now)
 
 
 def _key(kind: str, destination: str, code: str) -> str:

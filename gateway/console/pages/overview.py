@@ -20,6 +20,7 @@ from gateway.feeds.entry import COUNTED, PARIS
 from gateway.feeds.heads import kept_heads
 from gateway.feeds.suppression import Cell
 from gateway.services.feeds import CountQuery, counts_for, tenants_read
+from gateway.services.feeds_watch import last_verified
 from gateway.store.tables import deliveries, documents
 
 __all__ = ["FED", "REFUSED", "router", "shift"]
@@ -166,6 +167,7 @@ async def overview(request: Request) -> Response:
             "types": counts_for(connection, page.audience, by_type).cells,
             "heads": [head for name in tenants for head in kept_heads(connection, name, limit=1)],
             "held": held(connection, viewer, tenants),
+            "verified": last_verified(connection, tenants),
         }
 
     found = await ask(page, read, scope={"month": month}, rows=lambda value: len(value["outcomes"]))
@@ -182,5 +184,7 @@ async def overview(request: Request) -> Response:
         by_outcome=chart_of([row for row in documents_fed if row.group["outcome"] != "submitted"], month, "outcome"),
         by_type=chart_of(found["types"], month, "type"),
         heads=found["heads"],
+        verified=found["verified"],
+        late=[one for one in found["verified"] if one.late(page.gateway.now())],
         last=max(found["heads"], key=lambda head: head.signed_at) if found["heads"] else None,
     )

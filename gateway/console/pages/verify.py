@@ -14,6 +14,7 @@ from gateway.feeds.ledger import chain_state
 from gateway.feeds.tables import entries
 from gateway.feeds.verification import all_tenants, verify
 from gateway.services.feeds_proofs import public_keys, public_pem, signing_key
+from gateway.services.feeds_watch import Verified, last_verified
 
 __all__ = ["router"]
 
@@ -45,7 +46,12 @@ def _state(connection: Connection, page: Page) -> list[dict[str, Any]]:
     ]
 
 
-def _values(page: Page, state: list[dict[str, Any]]) -> dict[str, Any]:
+def _known(connection: Connection, page: Page) -> tuple[list[dict[str, Any]], list[Verified]]:
+    state = _state(connection, page)
+    return state, last_verified(connection, [one["name"] for one in state])
+
+
+def _values(page: Page, state: list[dict[str, Any]], verified: list[Verified]) -> dict[str, Any]:
     feeds = page.gateway.settings.feeds
     key = signing_key(page.gateway.settings)
     return {
@@ -54,6 +60,8 @@ def _values(page: Page, state: list[dict[str, Any]]) -> dict[str, Any]:
         "folder": feeds.drop_folder is not None,
         "stamped": bool(feeds.timestamp_url),
         "key": key_id(key.public_key()),
+        "verified": verified,
+        "late": [one for one in verified if one.late(page.gateway.now())],
         "too_many": sum(one["size"] for one in state) > _MOST,
     }
 
@@ -62,8 +70,8 @@ def _values(page: Page, state: list[dict[str, Any]]) -> dict[str, Any]:
 async def state(request: Request) -> Response:
     """The heads and where they go."""
     page = await page_of(request)
-    found = await page.gateway.store.read(lambda c: _state(c, page))
-    return page.render("verify.html", reports=None, **_values(page, found))
+    found, verified = await page.gateway.store.read(lambda c: _known(c, page))
+    return page.render("verify.html", reports=None, **_values(page, found, verified))
 
 
 @router.post("")
@@ -72,8 +80,8 @@ async def check(request: Request) -> Response:
     page = await page_of(request)
     await form_of(request, page.session.csrf)
     key = signing_key(page.gateway.settings).public_key()
-    found = await page.gateway.store.read(lambda c: _state(c, page))
-    values = _values(page, found)
+    found, verified = await page.gateway.store.read(lambda c: _known(c, page))
+    values = _values(page, found, verified)
     if values["too_many"]:
         raise Refusal(
             422,
