@@ -340,6 +340,14 @@ TABLE: Final[Mapping[tuple[Layer, str], Row]] = {
         Text("L'adresse du document est celle d'un autre service.", "The document's address is another service's."),
         _SUPPORT,
     ),
+    (Layer.LOCAL, "clock_skew"): Row(
+        _O,
+        Text(
+            "L'horloge de la passerelle n'est pas à l'heure du DMP : l'assertion est refusée.",
+            "The gateway's clock does not agree with the DMP's: the assertion is refused.",
+        ),
+        Text("Synchronisez l'horloge (NTP).", "Synchronise the clock (NTP)."),
+    ),
     (Layer.LOCAL, "key"): Row(
         _O, Text("La clé de signature est inutilisable.", "The signature key cannot be used."), _CERTIFICATE
     ),

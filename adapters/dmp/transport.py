@@ -11,7 +11,8 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 import httpx
@@ -28,6 +29,14 @@ __all__ = ["Answer", "ExchangeRecord", "Transport"]
 
 #: The XML of an answer: documents come beside it, but a query may give hundreds of entries.
 _ANSWER_LIMITS: Final = XmlLimits(max_bytes=24 * 1024 * 1024, max_elements=400_000)
+
+
+#: Faults by which a service refuses an assertion, its instant perhaps.
+_OF_THE_ASSERTION: Final = frozenset(
+    {"DMPInvalidVIHF", "MessageExpired", "FailedAuthentication", "InvalidSecurity", "InvalidSecurityToken"}
+)
+#: Beyond this the two clocks do not agree (dmp.md 1.2: synchronised by NTP).
+_SKEW: Final = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +145,8 @@ class Transport:
                 finally:
                     await response.aclose()
             result = limited or _interpret(response, bytes(raw), message_id)
+            if isinstance(result, Outcome) and result.original_code in _OF_THE_ASSERTION:
+                result = _skewed(result, response.headers.get("date", ""), self._clock()) or result
         except TimeoutError:
             # The total time is up: before the body began to leave nothing was done.
             result = outcome(Layer.NETWORK, "timeout" if body.started else "connect_timeout", original_code="Timeout")
@@ -228,6 +239,26 @@ def _interpret(response: httpx.Response, raw: bytes, message_id: str) -> Answer 
     if envelope.relates_to and _bare(envelope.relates_to) != _bare(message_id):
         return outcome(Layer.MESSAGE, "relates_to", http_status=status)
     return Answer(envelope=envelope, package=package, status=status)
+
+
+def _skewed(said: Outcome, date: str, now: datetime) -> Outcome | None:
+    """The outcome of an assertion refused while the service's clock (HTTP ``Date``) is not ours: to be mended here.
+
+    A refusal would be final, for documents in which nothing is wrong.
+    """
+    try:
+        theirs = parsedate_to_datetime(date)
+    except ValueError:
+        return None
+    if theirs.tzinfo is None or abs(theirs - now) <= _SKEW:
+        return None
+    return outcome(
+        Layer.LOCAL,
+        "clock_skew",
+        original_code=said.original_code,
+        text=said.original_text,
+        http_status=said.http_status,
+    )
 
 
 def _bare(identifier: str) -> str:

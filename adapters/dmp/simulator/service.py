@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from lxml import etree
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from adapters.dmp import mtom
 from adapters.dmp.envelope import SOAP12, WSA, WSSE, Envelope, NotSoap, read_envelope, write_fault, write_reply
@@ -46,6 +46,7 @@ from security.xml import XmlLimits
 __all__ = ["FAULTS", "Service"]
 
 _LIMITS: Final = XmlLimits(max_bytes=16 * 1024 * 1024)
+_MIB: Final = 1024 * 1024
 _SOAP: Final = "application/soap+xml; charset=utf-8"
 
 #: What can be made to go wrong, and how.
@@ -293,8 +294,6 @@ class Service:
             body, kind = b"<!doctype html><title>Maintenance</title><p>Service en maintenance", "text/html"
         elif name == "not_xml":
             body = b"<<<<"
-        elif name == "huge" and fault is not None:
-            body = b" " * int(fault.number("bytes", 64 * 1024 * 1024))
         elif name == "wrong_content_type":
             kind = "text/plain"
         outcome = reply.outcome if not name else f"{reply.outcome} ({name})"
@@ -303,11 +302,19 @@ class Service:
             abort_connection(request.scope)
             return Response(status_code=500)
         self.journal.record(label, outcome, request=root, response=made, status=reply.status)
+        if name == "huge" and fault is not None:
+            return StreamingResponse(_blanks(int(fault.number("bytes", 64 * _MIB))), headers={"content-type": kind})
         return Response(body, reply.status, headers={"content-type": kind})
 
     def _plain(self, request: Request, raw: bytes, status: int, outcome: str) -> Response:
         self.journal.record("unknown", outcome, request=raw[:65536], status=status)
         return Response(b"", status)
+
+
+async def _blanks(size: int) -> AsyncIterator[bytes]:
+    """So many blanks, without holding them all."""
+    for start in range(0, size, _MIB):
+        yield b" " * min(_MIB, size - start)
 
 
 def _label(transaction: str, body: etree._Element | None) -> str:

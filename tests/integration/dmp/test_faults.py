@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from adapters.dmp.messages import DocumentRequest
-from adapters.dmp.outcomes import Kind, Outcome
+from adapters.dmp.outcomes import TABLE, Kind, Layer, Outcome
 from security.pki import Authority, SandboxPki
 from security.tls import client_ssl_context
 from tests.support.dmp import OPEN_PATIENT, PATIENT, Bench, a_bench, a_doctor, a_document, run
@@ -75,10 +75,63 @@ def test_each_fault_has_its_outcome(
         assert outcome.retry_after == 30
 
 
+def switches() -> list[tuple[Layer, str, str, dict[str, Any]]]:
+    """For each row of the table that a service can cause by its answer: the fault to switch on."""
+    out: list[tuple[Layer, str, str, dict[str, Any]]] = []
+    for layer, code in TABLE:
+        if layer is Layer.REGISTRY:
+            out.append((layer, code, "registry_error", {"code": code}))
+        elif layer is Layer.SOAP:
+            general = code in ("Sender", "Receiver", "MustUnderstand", "VersionMismatch", "DataEncodingUnknown")
+            out.append((layer, code, "soap_fault", {"code": code} if general else {"code": "Sender", "subcode": code}))
+        elif layer is Layer.HTTP and code.isdigit():
+            out.append((layer, code, "http_error", {"status": int(code)}))
+    return out
+
+
+@pytest.mark.parametrize("layer", [Layer.REGISTRY, Layer.SOAP, Layer.HTTP])
+def test_each_row_of_the_error_table_over_mutual_tls(bench: Bench, layer: Layer):
+    """Refused by each code as its row says, and the same set passes once the fault is gone."""
+    rows = [row for row in switches() if row[0] is layer]
+    assert len(rows) > 8
+
+    async def scenario() -> None:
+        async with bench.client(probe_wait=0.01) as client:
+            prepared = client.prepare([a_document(UNIQUE_ID)], DOCTOR)
+            for _, code, fault, parameters in rows:
+                bench.sandbox.faults.set(fault, parameters=parameters, transaction="TD2.1a")
+                outcome = await client.submit(prepared, DOCTOR)
+                assert outcome.kind is TABLE[(layer, code)].kind, code
+                assert outcome.code == f"DMP-{layer.value.upper()}-{code}"
+                assert outcome.original_code == code
+            assert bench.sandbox.state.entries() == []
+            assert (await client.submit(prepared, DOCTOR)).ok
+
+    run(scenario())
+
+
 def test_an_answer_without_end_is_cut(bench: Bench):
     """More than the limit is not read, and memory stays bounded."""
+    outcome, _ = submit(bench, "huge", {"bytes": 200_000_000})
+    assert outcome.code == "DMP-MESSAGE-too_large"
     outcome, _ = submit(bench, "huge", {"bytes": 8 * 1024 * 1024}, max_answer_bytes=1024 * 1024)
     assert outcome.code == "DMP-MESSAGE-too_large"
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_is_wrong_is_an_operators_matter(bench: Bench, hours: int):
+    """Assertions of another hour are refused: the clock is named, and no document is given up for it."""
+
+    async def scenario() -> Outcome:
+        async with bench.client() as client:
+            wrong = client._clock = client._transport._clock = lambda: datetime.now(UTC) + timedelta(hours=hours)
+            prepared = client.prepare([a_document(UNIQUE_ID)], a_doctor(authn_instant=wrong() - timedelta(minutes=5)))
+            return await client.submit(prepared, DOCTOR)
+
+    outcome = run(scenario())
+    assert (outcome.kind, outcome.code) == (Kind.OPERATOR, "DMP-LOCAL-clock_skew"), outcome
+    assert outcome.original_code == "DMPInvalidVIHF"
+    assert "NTP" in outcome.fix.fr
 
 
 def test_nothing_hangs_longer_than_its_timeout(bench: Bench):
