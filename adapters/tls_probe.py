@@ -22,20 +22,34 @@ async def tls_refusal(url: str, context: ssl.SSLContext, *, patience: float = 0.
 
 
 def _ask(host: str, port: int, context: ssl.SSLContext, patience: float) -> ssl.SSLError | None:
+    error, certain = _once(host, port, context, patience)
+    if error is None or certain:
+        return error
+    # A connection that only closed may be the network's doing: a refusal is one that comes again.
+    return _once(host, port, context, patience)[0]
+
+
+def _once(host: str, port: int, context: ssl.SSLContext, patience: float) -> tuple[ssl.SSLError | None, bool]:
+    """What one connection met, and whether it leaves no doubt."""
     try:
         plain = socket.create_connection((host, port), timeout=5)
     except OSError:
-        return None  # the network itself: not a refusal
+        return None, True  # the network itself: not a refusal
+    shaken = False
     with plain:
         try:
             with context.wrap_socket(plain, server_hostname=host) as secured:
+                shaken = True
                 secured.settimeout(patience)
                 secured.recv(1)
-        except ssl.SSLError as error:
-            return error
-        except TimeoutError:
-            return None  # it waits for our request: we are welcome
-        except OSError:
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
             pass
+        except ssl.SSLError as error:
+            return error, True
+        except TimeoutError:
+            return None, True  # it waits for our request, or says nothing at all: no refusal
+        except OSError:
+            if not shaken:
+                return None, True
     # Closed before a request was made, some servers giving no alert: only the handshake can be the reason.
-    return ssl.SSLError(1, "the server closed the connection after the handshake")
+    return ssl.SSLError(1, "the server closed the connection after the handshake"), False

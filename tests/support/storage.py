@@ -79,7 +79,7 @@ def failing(store: Store, at: int, kind: str, *, lasting: bool = False) -> Itera
     )
     for name, listener in listeners:
         event.listen(engine, name, listener)
-    engine.dialect.do_commit = commit  # type: ignore[method-assign]
+    engine.dialect.do_commit = commit  # type: ignore[method-assign,assignment]
     try:
         yield one
     finally:
