@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
-from conformance.verdict import Finding, Text
+from conformance.verdict import Finding, Severity, Text
 from gateway.problems import rule
 
-__all__ = ["findings_of"]
+__all__ = ["doubts_of", "findings_of"]
 
 MISSING = rule(
     "DOC-JSON-001",
@@ -69,6 +70,16 @@ _EXPECTED = {
     "no such date": Text("une date qui existe", "a date that exists"),
 }
 
+_DOSE = rule(
+    "DOC-JSON-006",
+    "La dose est un nombre sans unité, et rien ne dit de quoi : ni l'unité, ni la forme du médicament.",
+    "The dose is a number without unit, and nothing says of what: neither the unit nor the form of the medicine.",
+    "Donnez unit dans la dose (par exemple {tablet}, mg), ou form dans le médicament.",
+    "Give unit in the dose (as {tablet}, mg), or form in the medicine.",
+    "hub model",
+)
+DOSE_WITHOUT_UNIT = replace(_DOSE, severity=Severity.WARNING)
+
 _KIND_ERRORS = {"union_tag_invalid", "union_tag_not_found"}
 #: Names of the branches of a tagged union stand in pydantic's place but not in the JSON.
 _TAGS = {"medical_summary", "prescription", "dispensation", "report", "other", "medication", "device", "every", "event"}
@@ -119,3 +130,16 @@ def findings_of(error: ValidationError, prefix: str = "") -> Iterator[Finding]:
             yield INCOHERENT.finding(place, expected=known.fr if known else said or None)
         else:
             yield BAD_VALUE.finding(place, found=kind.replace("_", " "), expected=_expected(fault))
+
+
+def doubts_of(document: Any) -> Iterator[Finding]:
+    """What a document that is accepted leaves in doubt: a dose of nobody knows what."""
+    if document.kind == "prescription":
+        lines = [(f"/lines/{i}", line) for i, line in enumerate(document.lines) if line.kind == "medication"]
+    elif document.kind == "medical_summary" and document.treatments is not None:
+        lines = [(f"/treatments/entries/{i}", entry) for i, entry in enumerate(document.treatments.entries)]
+    else:
+        lines = []
+    for place, line in lines:
+        if line.posology.unsaid_unit(line.medication):
+            yield DOSE_WITHOUT_UNIT.finding(f"{place}/posology")

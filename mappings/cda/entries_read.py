@@ -9,6 +9,7 @@ from typing import Any
 from lxml import etree
 
 from conformance.verdict import Text
+from mappings.cda import findings as rules
 from mappings.cda.medication_read import medication, product_anchor
 from mappings.cda.node import Reader, every, first, local, place, squeeze, template_roots, value_of, xsi_type
 from mappings.cda.posology_read import posology, site
@@ -85,6 +86,8 @@ def _administration(reader: Reader, element: _Element) -> Iterator[OtherEntry]:
             yield OtherEntry(immunization=made)
         return
     how = posology(reader, element, product_anchor(reader, element))
+    if how.unsaid_unit(product):
+        reader.finding(rules.DOSE_WITHOUT_UNIT, element)
     period = how.dosage.period if how.dosage is not None else None
     if period is not None and how.dosage is not None and element.get("moodCode") == "EVN":
         # What is taken: the dates are those of the treatment.

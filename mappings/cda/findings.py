@@ -6,6 +6,7 @@ from conformance.verdict import Rule, Severity, Text
 
 __all__ = [
     "DANGLING_REFERENCE",
+    "DOSE_WITHOUT_UNIT",
     "MISSING_MARK",
     "NO_OFFSET",
     "NO_PERMISSION",
@@ -86,5 +87,15 @@ NO_REASON = Rule(
     message=Text("L'interdiction de substitution n'a pas de motif.", "The substitution ban has no motive."),
     fix=Text("Donner le motif : MTE, EFG ou CIF.", "Give the motive: MTE, EFG or CIF."),
     source=f"{_PRE} 4.4",
+    severity=Severity.WARNING,
+)
+DOSE_WITHOUT_UNIT = Rule(
+    code="CDA-READ-109",
+    message=Text(
+        "La dose est un nombre sans unité, et rien ne dit de quoi : ni l'unité, ni la forme du médicament.",
+        "The dose is a number without unit, and nothing says of what: neither the unit nor the form of the medicine.",
+    ),
+    fix=Text("Écrire l'unité de la dose, ou la forme du médicament.", "Write the unit of the dose, or the form."),
+    source=f"{_PRE} 4.2",
     severity=Severity.WARNING,
 )

@@ -30,6 +30,7 @@ from mappings.cda.prescription_write import EPU, HEIGHT, TA_ASIP, WEIGHT
 from mappings.cda.sections_read import SectionReader, media, unread_entries
 from mappings.cda.sections_write import PREGNANT
 from mappings.document.header import Act
+from mappings.document.medication import Medication, Posology
 from mappings.document.people import Identifier
 from mappings.document.prescription import (
     DeviceLine,
@@ -164,11 +165,18 @@ def _medication_line(reader: Reader, element: _Element) -> MedicationLine | None
         element,
         id=reader.uuid(first(element, "id")),
         medication=product,
-        posology=posology(reader, element, product_anchor(reader, element)),
+        posology=_posology(reader, element, product),
         renewals=repeat_number(element),
         marks=MedicationMarks(**marks.fields(element, medicine=True)),
         **fields,
     )
+
+
+def _posology(reader: Reader, element: _Element, product: Medication) -> Posology:
+    found = posology(reader, element, product_anchor(reader, element))
+    if found.unsaid_unit(product):
+        reader.finding(rules.DOSE_WITHOUT_UNIT, element)
+    return found
 
 
 def _report_template(reader: Reader, element: _Element, expected: str) -> None:

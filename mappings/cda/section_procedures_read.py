@@ -6,6 +6,7 @@ from typing import Any
 
 from lxml import etree
 
+from mappings.cda import findings as rules
 from mappings.cda.medication_line_write import PATIENT_INSTRUCTION
 from mappings.cda.medication_read import labelled, product_anchor
 from mappings.cda.node import every, first, local, template_roots, value_of
@@ -101,6 +102,8 @@ def read_treatments(content: SectionContent, entry: _Element, inner: _Element) -
             content.unheld(relationship, label)
     content.rest(inner, _TREATMENT, label)
     how, period = _posology(content, inner, product)
+    if how.unsaid_unit(product):
+        content.reader.finding(rules.DOSE_WITHOUT_UNIT, inner)
     made = reader.make(
         Treatment,
         inner,

@@ -165,3 +165,10 @@ class Posology(Part):
     def structured(self) -> bool:
         """True when the instruction is more than words."""
         return self.dosage is not None or bool(self.steps)
+
+    def unsaid_unit(self, medication: Medication) -> bool:
+        """True when a dose is a number alone and nothing says of what: no unit, no word, no form of the medicine."""
+        if medication.form is not None:
+            return False
+        doses = (each.dose for each in (self.dosage, *self.steps) if each is not None)
+        return any(dose is not None and dose.low.unit == "1" and not dose.low.display for dose in doses)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from conformance.verdict import Text
+from conformance.verdict import Rule, Severity, Text
 from mappings.document.medication import Dosage, Medication, Posology, PosologyMode
 from mappings.document.values import Code, Concept, Quantity, QuantityRange, Ratio
 from mappings.fhir.dosage_out import DEFERRED, MODES
@@ -26,6 +26,16 @@ _DEFERRED: Final = f"urn:oid:{DEFERRED}"
 _TEXT_ONLY = Text(
     "CI-SIS n'a pas de forme pour cet élément de posologie : il reste dans le texte.",
     "CI-SIS has no form for this part of the posology: it stays in words.",
+)
+NO_UNIT: Final = Rule(
+    code="FHIR-READ-044",
+    message=Text(
+        "La dose est un nombre sans unité, et rien ne dit de quoi : ni l'unité, ni la forme du médicament.",
+        "The dose is a number without unit, and nothing says of what: neither the unit nor the form of the medicine.",
+    ),
+    fix=Text("Donnez l'unité de la dose, ou la forme du médicament.", "Give the unit of the dose, or the form."),
+    source="HL7 FHIR R4, Dosage; mapping-cda-fhir 4",
+    severity=Severity.WARNING,
 )
 #: Statements of a Dosage that a hub Dosage holds; a Dosage with none of them is only words.
 _STRUCTURE: Final = ("period", "duration", "timing", "route", "site", "dose", "rate", "maximum", "condition")
@@ -262,6 +272,15 @@ def read_posology(
     source: Source, resource: Node, key: str, rendered: str, medication: Medication, *, day: str | None = None
 ) -> ReadPosology:
     """Read the Dosages of a resource. ``rendered`` names the extension that may hold the whole sentence."""
+    read = _read_posology(source, resource, key, rendered, medication, day)
+    if read.posology is not None and read.posology.unsaid_unit(medication):
+        source.findings.append(NO_UNIT.finding(f"{resource.place}/{key}"))
+    return read
+
+
+def _read_posology(
+    source: Source, resource: Node, key: str, rendered: str, medication: Medication, day: str | None
+) -> ReadPosology:
     whole = resource.extension(rendered)
     sentence = None
     if whole is not None:

@@ -8,14 +8,20 @@ from typing import Final
 
 from lxml import etree
 
+from conformance.verdict import Text
 from mappings.fhir.narrative_out import WORDS
 from mappings.fhir.node import Node
+from mappings.loss import LossLog
 from security.errors import UnsafeInput
 from security.xml import XmlLimits, parse
 
 __all__ = ["SectionText", "plain_text", "section_text"]
 
 _LIMITS: Final = XmlLimits(max_bytes=2 * 1024 * 1024, max_elements=100_000, max_depth=100)
+_UNREADABLE = Text(
+    "Le texte de la section n'a pas pu être lu : mal formé, trop long ou trop profond.",
+    "The text of the section could not be read: malformed, too long or too deep.",
+)
 _BLOCKS: Final = frozenset(
     {"p", "div", "li", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "dt", "dd", "caption", "blockquote"}
 )
@@ -78,10 +84,11 @@ def plain_text(inside: str) -> str:
     return _plain(parse(f'<div xmlns="http://www.w3.org/1999/xhtml">{inside}</div>'.encode(), _LIMITS))
 
 
-def section_text(section: Node, *, generated: bool = False) -> SectionText | None:
+def section_text(section: Node, log: LossLog, *, generated: bool = False) -> SectionText | None:
     """The narrative of a section; None when absent, unreadable, or only the words of its entries.
 
-    ``generated`` gives the words of the entries too.
+    ``generated`` gives the words of the entries too. A narrative that cannot be read (too long, too deep, malformed) is
+    lost aloud: it may say more than the entries.
     """
     value = section.value.get("text")
     if type(value) is not dict or type(div := value.get("div")) is not str or not div.strip():
@@ -94,6 +101,7 @@ def section_text(section: Node, *, generated: bool = False) -> SectionText | Non
     try:
         root = parse(safe.encode(), _LIMITS)
     except (UnsafeInput, UnicodeEncodeError):
+        log.lost(f"{section.place}/text/div", "text", _UNREADABLE, clinical=True)
         return None
     marked = []
     for element in root.iter("{*}p"):

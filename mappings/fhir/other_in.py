@@ -57,7 +57,7 @@ def _section(source: Source, node: Node, date: str | None, depth: int) -> OtherS
             expected=f"<= {MAX_DEPTH}",
         )
     node.use("text", "mode", "orderedBy", "emptyReason")
-    members: dict[str, Any] = {"title": node.text("title"), "text": _words(node)}
+    members: dict[str, Any] = {"title": node.text("title"), "text": _words(source, node)}
     key = node.value.get("id")
     members["id"] = uuid_of(key) if isinstance(key, str) else None
     members |= _code(node)
@@ -76,11 +76,11 @@ def _section(source: Source, node: Node, date: str | None, depth: int) -> OtherS
     )
 
 
-def _words(node: Node) -> str | None:
+def _words(source: Source, node: Node) -> str | None:
     narrative = node.value.get("text")
     if type(narrative) is dict and narrative.get("status") == "empty":
         return None
-    text = section_text(node, generated=True)
+    text = section_text(node, source.log, generated=True)
     if text is None:
         return None
     if text.marked:

@@ -221,7 +221,7 @@ def _prescription(source: Source, header: Header, sections: list[tuple[str, Node
         elif symbol == COPY:
             out["pdf"] = _copy(source, section)
         elif symbol == "55112-7":
-            text = section_text(section)
+            text = section_text(section, source.log)
             if text is not None:
                 out["comment"] = "\n".join(said for _, said in text.marked) or text.plain
         elif symbol == "8716-3":

@@ -99,7 +99,7 @@ def read_summary(source: Source, sections: list[tuple[str, Node]], date: str | N
     for symbol, section in ordered:
         with source.gather(lambda section=section: section.place):  # type: ignore[misc]
             member = _MEMBER.get(symbol)
-            text = section_text(section)
+            text = section_text(section, source.log)
             if member in _WORDS_ONLY:
                 words = _words(text)
                 for _, _, node in source.resolve_all(section, "entry"):

@@ -118,7 +118,7 @@ def test_deep_nesting_is_read_or_refused_by_the_parser(depth: int) -> None:
 
 
 def test_a_dose_without_unit_and_an_end_before_its_start_are_read_and_said() -> None:
-    """A count has no unit; a reversed period keeps its start."""
+    """Nothing says of what the dose is; a reversed period keeps its start."""
 
     def change(root: Any) -> None:
         line = find(root, "//h:entry/h:substanceAdministration")[0]
@@ -127,7 +127,7 @@ def test_a_dose_without_unit_and_an_end_before_its_start_are_read_and_said() -> 
         one(line, "h:effectiveTime/h:high").set("value", "20200101")
 
     reading = cda.read(changed(PRESCRIPTION, change))
-    assert [finding.code for finding in reading.findings] == ["CDA-READ-104"]
+    assert [finding.code for finding in reading.findings] == ["CDA-READ-104", "CDA-READ-109"]
     assert reading.loss.refuses
 
 

@@ -16,7 +16,8 @@ def check(document: Any) -> None:
     written = cda.write(document)
     reading = cda.read(written.data)
     assert reading.document == projected(document, "cda")
-    assert reading.findings == ()
+    # A generated dose may be a number alone, which the reader says.
+    assert {finding.code for finding in reading.findings} <= {"CDA-READ-109"}
     assert [item for item in reading.loss.items if item.fate != "carried"] == []
     assert [item for item in written.loss.items if item.fate != "carried"] == list(losses(document, "cda"))
     assert not written.loss.refuses

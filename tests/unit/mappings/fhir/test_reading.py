@@ -576,7 +576,7 @@ def test_deep_sections_are_refused() -> None:
     ],
 )
 def test_a_hostile_narrative_is_not_read(div: str) -> None:
-    """Too deep, with entities, too long, malformed: the structure is read, the text is left."""
+    """Too deep, with entities, too long, malformed: the structure is read, the text is lost aloud."""
     value = bundle("summary")
     for section in head(value)["section"]:
         section["text"]["div"] = div
@@ -584,6 +584,9 @@ def test_a_hostile_narrative_is_not_read(div: str) -> None:
     reading = fhir.read(value)
     assert time.process_time() - start < 5
     assert reading.document.problems is not None
+    lost = [item for item in reading.loss.items if item.name == "text"]
+    assert lost
+    assert all(item.clinical and item.fate is Fate.LOST for item in lost)
 
 
 def test_a_script_in_a_narrative_is_only_text() -> None:
