@@ -11,6 +11,7 @@ import csv
 import hashlib
 import io
 import zipfile
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ NOTES: Final = (
     "son compte peut dépasser celui du DMP.",
 )
 _PAGE: Final = 2000
+_PATIENTS: Final = 20_000  #: whose pseudonyms are remembered from one page to the next
 _HEADS: Final = 40  #: earlier heads shown consistent with the present one
 
 
@@ -213,16 +215,18 @@ def write_export(
     for number, tenant in enumerate(sorted(set(selection.tenants)), 1):
         head = heads[tenant] if heads is not None else sign_head(connection, tenant, key, now=now)
         out = _Out(folder, f"entries-{number}.ndjson")
-        seqs: list[int] = []
+        leaves = array("q")  # eight bytes a line, the one thing kept of each until the end
         known: dict[str, str | None] = {}
         for page in _lines(connection, selection, tenant, head.size):
+            if len(known) > _PATIENTS:
+                known.clear()
             _open(connection, tenant, page, known, purpose, pseudonym_key(tenant))
             for line in page:
                 row = line.row
                 commit = row[_AT["patient_commit"]]
                 patient = None if commit is None else known[bytes(commit).hex()]
                 out.write(_ndjson(line, patient))
-                seqs.append(line.seq)
+                leaves.append(line.seq - 1)
                 tally[(row[1], row[2], row[_AT["day"]][:7], row[_AT["reason"]] or "")] += 1
                 if table is not None:
                     table.write(tenant, line, patient)
@@ -231,16 +235,14 @@ def write_export(
             done += len(page)
             if progress is not None:
                 progress(done)
-        files.append(out.close() | {"rows": len(seqs)})
+        files.append(out.close() | {"rows": len(leaves)})
         tree = StoredTree(connection, tenant)
         chains.append(
             {
                 "head": head.as_json(),
                 "file": out.name,
-                "entries": len(seqs),
-                "proof": [
-                    node.hex() for node in merkle.multiproof([seq - 1 for seq in seqs], head.size, tree.complete)
-                ],
+                "entries": len(leaves),
+                "proof": [node.hex() for node in merkle.multiproof(leaves, head.size, tree.complete)],
                 "consistency": _consistency(connection, tenant, head, tree),
                 "unsealed": _unsealed(connection, tenant),
             }

@@ -8,6 +8,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,10 @@ from sqlalchemy import Connection, Engine, create_engine
 
 from gateway.feeds import export, heads, ledger, offline, subjects
 from gateway.feeds import tables as _tables  # noqa: F401
+from gateway.feeds.bulk import build
 from gateway.feeds.entry import LedgerEntry
 from gateway.store.metadata import metadata
-from tests.support.feeds import DOCTOR, PRACTICE, START, fed
+from tests.support.feeds import DOCTOR, PRACTICE, START, fed, many
 
 NOW = datetime(2026, 11, 22, 3, tzinfo=UTC)
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -305,6 +307,24 @@ def test_csv_and_parquet_hold_the_same_lines(whole: Path) -> None:
         assert (line["patient"] or "") == row["patient"] == (record["patient"] or "")
         assert line["entry"]["day"] == row["day"] == record["day"]
     assert export._cell("=cmd()") == "'=cmd()"
+
+
+def test_memory_does_not_grow_with_the_lines(tmp_path: Path) -> None:
+    """Ten times the lines take no more memory at their peak, but for some bytes a line: they are read page by page."""
+    peaks = []
+    for number in (4_000, 40_000):
+        made = create_engine("sqlite://")
+        metadata.create_all(made, tables=[t for name, t in metadata.tables.items() if name.startswith("feed_")])
+        with made.begin() as connection:
+            build(connection, "t1", many(number))
+            heads.sign_head(connection, "t1", KEY, now=NOW)
+            tracemalloc.start()
+            _write(connection, tmp_path / str(number), export.Selection(tenants=["t1"]))
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+        made.dispose()
+    assert peaks[1] - peaks[0] < 100 * 36_000, peaks
+    assert offline.verify_export(tmp_path / "40000", keys=[PUBLIC]).ok
 
 
 def test_an_unknown_form_is_refused(engine: Engine, tmp_path: Path) -> None:
