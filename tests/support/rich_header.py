@@ -70,7 +70,7 @@ def _patient(form: str) -> str:
     return f"""<recordTarget><patientRole><id root="1.2.250.1.213.1.4.10" extension="279035121518989"/>
 <id root="1.2.250.1.999.9.5" extension="IPP42"/>{_contact(form)}<patient>
 <name><prefix>MME</prefix><family qualifier="BR">PAT-TROIS</family><family qualifier="CL">PAT-UN</family>
-<given>DOMINIQUE MARIE-LOUISE</given><given qualifier="BR">DOMINIQUE</given><given qualifier="CL">DOMI</given></name>
+{_GIVEN}<suffix>X</suffix></name>
 <administrativeGenderCode code="F" displayName="Féminin" codeSystem="2.16.840.1.113883.5.1"/>
 <birthTime value="19790328"/><sdtc:deceasedInd value="false"/><sdtc:deceasedTime nullFlavor="NA"/>
 <sdtc:multipleBirthInd value="true"/><sdtc:multipleBirthOrderNumber value="2"/>
@@ -79,10 +79,14 @@ def _patient(form: str) -> str:
 <guardian><id root="1.2.250.1.999.9.5" extension="G2"/>{_contact(form)}
 {_organization("guardianOrganization", form)}</guardian>
 <birthplace><place><name>CHATELRAOULD-SAINT-LOUVENT</name>
-<addr>{"<streetAddressLine>Le Bourg</streetAddressLine><county>51215</county>" if form == "lines" else _BIRTH}</addr>
+<addr use="H">{_BIRTH_LINES if form == "lines" else _BIRTH}</addr>
 </place></birthplace></patient></patientRole></recordTarget>"""
 
 
+_GIVEN = (
+    '<given>DOMINIQUE MARIE-LOUISE</given><given qualifier="BR">DOMINIQUE</given><given qualifier="CL">DOMI</given>'
+)
+_BIRTH_LINES = "<streetAddressLine>Le Bourg</streetAddressLine><county>51215</county>"
 _BIRTH = _PARTS.replace("29232", "51215")
 
 
