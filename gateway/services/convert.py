@@ -44,7 +44,7 @@ def translate(data: bytes, to: str, *, allow_loss: bool = False) -> Translated:
     """Read a document in any form and write it in another; raises :class:`ConvertRefused`."""
     form: Any = form_of_bytes(data)
     try:
-        document, loss, _ = read_document(data, form, IntakeOptions())
+        document, loss, _ = read_document(data, form, IntakeOptions(tolerant=True))
     except IntakeRefused as exc:
         raise ConvertRefused(exc.findings, unreadable=exc.unreadable) from exc
     written, more = _write(document, to)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from conformance.verdict import Finding, Severity, Verdict
 from gateway.problems import rule
-from gateway.services.faults import findings_of
+from gateway.services.faults import doubts_of, findings_of
 from gateway.services.feed_facts import facts_of
 from gateway.services.files import as_pdf
 from mappings import document as hub
@@ -250,7 +250,8 @@ def refuse(findings: list[Finding]) -> None:
 def read_document(body: bytes, form: Form, options: IntakeOptions) -> tuple[Any, LossReport, list[Finding]]:
     try:
         if form == "json":
-            return hub.load(_json(body, options.max_document_bytes)), LossReport(), []
+            document = hub.load(_json(body, options.max_document_bytes))
+            return document, LossReport(), list(doubts_of(document))
         if form == "fhir":
             from mappings import fhir
 
