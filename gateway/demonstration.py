@@ -161,13 +161,21 @@ class Demonstration:
     """A gateway with its simulators, tenants and clients, ready to be called."""
 
     def __init__(
-        self, folder: Path, *, port: int | None = None, pool_processes: int = 1, settings: dict[str, Any] | None = None
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        pool_processes: int = 1,
+        settings: dict[str, Any] | None = None,
+        apart: bool = False,
     ) -> None:
+        """``apart`` runs the simulators in a process of their own, so that figures are the gateway's."""
         self.folder = folder
         self.port = port or _free_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
         self._pool = pool_processes
         self._settings = settings or {}
+        self._apart = apart
         self.access: Access | None = None
         self.sandbox: Any = None
         self.gateway: Any = None
@@ -176,13 +184,15 @@ class Demonstration:
     def running(self) -> Iterator[Demonstration]:
         """Start all of it; stop all of it."""
         from adapters.sandbox import Sandbox, structure_certificates
+        from adapters.sandbox_process import SandboxProcess
         from gateway.runtime import open_gateway
         from gateway.settings import Settings
 
         # Pro Santé Connect sends people back to the gateway and its console, wherever they listen this time.
         ways = ("/console/signin/psc/return", "/v1/psc/callback")
         back = {"redirect_uris": ("https://gateway.invalid/callback", *(self.base_url + way for way in ways))}
-        with Sandbox(self.folder / "sandbox", structure_id=CABINET[0], structure_name=CABINET[1], psc=back) as sandbox:
+        kind: type[Sandbox | SandboxProcess] = SandboxProcess if self._apart else Sandbox
+        with kind(self.folder / "sandbox", structure_id=CABINET[0], structure_name=CABINET[1], psc=back) as sandbox:
             self.sandbox = sandbox
             nested = _nested(sandbox.environment())
             # Heads are signed as one looks.
@@ -201,6 +211,8 @@ class Demonstration:
                 }
             )
             self.gateway = open_gateway(settings)
+            if isinstance(sandbox, SandboxProcess):
+                self.gateway.health["not_ours"] = {sandbox.pid}
             pharmacy = structure_certificates(
                 sandbox.pki, self.folder / "pharmacy", structure_id=PHARMACY[0], structure_name=PHARMACY[1]
             )
@@ -218,7 +230,9 @@ class Demonstration:
         def add(connection: Any) -> None:
             ids = {}
             for (structure, name, sector, mailbox), references in ((CABINET, {}), (PHARMACY, pharmacy)):
-                made = tenants.add_tenant(
+                # Started again in the same folder: who is there stays, documents included.
+                known = tenants.tenant_of_structure(connection, structure)
+                made = known or tenants.add_tenant(
                     connection,
                     structure_id=structure,
                     name=name,
@@ -228,8 +242,11 @@ class Demonstration:
                 )
                 ids[structure] = made.id
             for role, scopes in SCOPES.items():
-                pem, jwks = make_client_key("P-256")
                 path = keys / f"{role}.pem"
+                if path.exists() and tenants.client(connection, f"demo-{role}") is not None:
+                    roles[role] = Role(client_id=f"demo-{role}", private_key=path, scopes=scopes)
+                    continue
+                pem, jwks = make_client_key("P-256")
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
                 with os.fdopen(descriptor, "wb") as file:
                     file.write(pem)
@@ -257,7 +274,7 @@ class Demonstration:
 
     def _people(self) -> dict[str, dict[str, str]]:
         """Accounts of the console, with passwords made for this run."""
-        from gateway.console.accounts import add_account
+        from gateway.console.accounts import add_account, find
 
         standing: dict[str, dict[str, Any]] = {
             "auditor": {"role": "fund", "name": "Caisse fictive", "everywhere": True},
@@ -268,6 +285,8 @@ class Demonstration:
 
         def add(connection: Any) -> None:
             for name, options in standing.items():
+                if find(connection, name) is not None:
+                    made[name]["login"] = f"{name}-{secrets.token_hex(3)}"  # its password is known to nobody any more
                 add_account(connection, **{**made[name], **options}, now=utc_now())
 
         self.gateway.store.write_now(add)

@@ -55,6 +55,12 @@ class DmpSettings(_Group):
     set_signature: Literal["sha1", "sha256"] = Field("sha1", description="Algorithm of the submission-set signature.")
     after_lost_answer: Literal["ask", "resend_same_set"] = "ask"
     check_status: bool = Field(True, description="Ask the DMP whether the record is open before feeding (TD0.2).")
+    status_seconds: float = Field(
+        0.0,
+        ge=0,
+        description="How long a record found open is held to be open, for one patient and one professional: the "
+        "documents of one encounter then ask once. 0 asks before each document.",
+    )
     timeout_seconds: float = 12.0
     max_document_bytes: int = 5 * 1024 * 1024
     max_set_bytes: int = 10 * 1024 * 1024

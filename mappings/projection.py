@@ -111,6 +111,7 @@ def projected(document: P, target: str) -> P:
 # --- Walking --------------------------------------------------------------------------------------
 
 _MISSING = object()
+_camel = functools.cache(to_camel)  # names of members: few, and asked for hundreds of times a document
 
 
 def _values(
@@ -127,7 +128,7 @@ def _values(
     child = getattr(node, step, _MISSING)
     if child is _MISSING or (child is None and index + 1 < len(path)):
         return
-    yield from _values(child, document, path, index + 1, f"{pointer}/{to_camel(step)}", node)
+    yield from _values(child, document, path, index + 1, f"{pointer}/{_camel(step)}", node)
 
 
 def _apply(
@@ -144,7 +145,7 @@ def _apply(
     child = getattr(node, step, _MISSING)
     if child is _MISSING or (child is None and index + 1 < len(path)):
         return node
-    new = _apply(child, document, path, index + 1, f"{pointer}/{to_camel(step)}", node, becomes)
+    new = _apply(child, document, path, index + 1, f"{pointer}/{_camel(step)}", node, becomes)
     return node if new is child else node.model_copy(update={step: new})
 
 

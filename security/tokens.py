@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -46,6 +48,7 @@ ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ALGORITHMS: Final = frozenset({"ES256", "ES384", "RS256", "RS384", "PS256", "EdDSA", "Ed25519"})
 
 _MAX_TOKEN = 8 * 1024
+_MOST_KNOWN = 1024
 _MAX_JTI = 256
 _MIN_RSA_BITS = 2048
 _CURVES = {"P-256": "ES256", "P-384": "ES384"}
@@ -206,6 +209,8 @@ class AccessTokens:
     skew: timedelta = timedelta(seconds=5)
     _signer: ECKey = field(init=False, repr=False)
     _verifiers: ClientKeys = field(init=False, repr=False)
+    #: Claims of tokens whose signature was verified, by the digest of the token: a caller shows one for minutes.
+    _known: OrderedDict[bytes, dict[str, Any]] = field(init=False, repr=False, default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
         signer = ECKey.import_key(
@@ -256,8 +261,17 @@ class AccessTokens:
         return _sign(self._signer, claims, "at+jwt"), life
 
     def verify(self, token: str, *, now: datetime) -> AccessToken:
-        """Check an access token of ours; raises :class:`TokenRefused`."""
-        claims = _verified(token, self._verifiers, kind="at+jwt")
+        """Check an access token of ours; raises :class:`TokenRefused`.
+
+        A signature is verified once; times are looked at each time.
+        """
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        claims = self._known.get(digest)
+        if claims is None:
+            claims = _verified(token, self._verifiers, kind="at+jwt")
+            self._known[digest] = claims
+            while len(self._known) > _MOST_KNOWN:
+                self._known.popitem(last=False)
         if claims.get("iss") != self.issuer:
             raise TokenRefused("AUTH-ISS-001", "a token of this gateway")
         _check_audience(claims.get("aud"), self.issuer)

@@ -8,16 +8,19 @@ public sources (dmp.md 6); SAML 2.0 core.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final, Literal, Protocol, cast
+from typing import Any, Final, Literal, Protocol
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding
 from lxml import etree
-from signxml.algorithms import CanonicalizationMethod, DigestAlgorithm, SignatureConstructionMethod, SignatureMethod
-from signxml.signer import XMLSigner
 
 __all__ = [
     "CardKey",
@@ -55,6 +58,8 @@ LPS_HOMOLOGATION: Final = "LPS_ID_HOMOLOGATION_DMP"
 #: The mode's attribute is spelled both ways by clients in service.
 MODE_NAMES: Final = ("Authentification_mode", "Authentification_Mode")
 MINOR_CONNECTION: Final = "INVISIBLE_REPRESENTANTS_LEGAUX^1.2.250.1.213.1.1.4.13"
+
+_ID: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 _PURPOSES: Final = {
     "normal": "Accès normal",
@@ -157,23 +162,26 @@ def distinguished_name(name: x509.Name, order: Literal["rfc4514", "encoded"] = "
     return ", ".join(rdn.rfc4514_string() for rdn in name.rdns)
 
 
-class _Signer(XMLSigner):
-    """The signer of signxml, SHA-1 allowed: some environments still ask for it, by a named setting."""
-
-    def check_deprecated_methods(self) -> None:
-        """SHA-1 is the setting's choice, not the library's."""
-
-
-_ALGORITHMS: Final = {
-    "rsa-sha256": (SignatureMethod.RSA_SHA256, DigestAlgorithm.SHA256),
-    "rsa-sha1": (SignatureMethod.RSA_SHA1, DigestAlgorithm.SHA1),
+#: Signature and digest as XML Signature names them, and as they are computed. SHA-1 is the environment's choice: some
+#: still ask for it, by a named setting.
+_ALGORITHMS: Final[Mapping[str, tuple[str, str, str]]] = {
+    "rsa-sha256": (
+        "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256",
+        "http://www.w3.org/2001/04/xmlenc#sha256",
+        "sha256",
+    ),
+    "rsa-sha1": (DS + "rsa-sha1", DS + "sha1", "sha1"),
 }
+_ISSUER_END: Final = b"</Issuer>"
 
 
 class VihfSigner:
-    """Writes and signs assertions with one key, loaded once; about 1 ms each with RSA-2048."""
+    """Writes and signs assertions with one key, loaded once; little more than the RSA signature itself.
 
-    __slots__ = ("_certificates", "_issuer", "_key", "profile")
+    Everything is written in its canonical form at once: what is signed is what is sent, and nothing is read again.
+    """
+
+    __slots__ = ("_digest", "_info", "_issuer", "_key", "_key_info", "profile")
 
     def __init__(
         self,
@@ -186,28 +194,54 @@ class VihfSigner:
         """``chain`` is sent after the certificate when given; the DMP needs the certificate only."""
         self.profile = profile or VihfProfile()
         self._key = key
-        self._certificates = [certificate, *chain]
         self._issuer = distinguished_name(certificate.subject, self.profile.dn_order)
+        signature, digest, self._digest = _ALGORITHMS[self.profile.algorithm]
+        ders = (one.public_bytes(serialization.Encoding.DER) for one in (certificate, *chain))
+        data = "".join(f"<ds:X509Certificate>{base64.b64encode(d).decode()}</ds:X509Certificate>" for d in ders)
+        self._key_info = f"<ds:KeyInfo><ds:X509Data>{data}</ds:X509Data></ds:KeyInfo>".encode()
+        self._info = (
+            f'<ds:CanonicalizationMethod Algorithm="{EXCLUSIVE_C14N}"></ds:CanonicalizationMethod>'
+            f'<ds:SignatureMethod Algorithm="{signature}"></ds:SignatureMethod>'
+            '<ds:Reference URI="#{reference}"><ds:Transforms>'
+            f'<ds:Transform Algorithm="{DS}enveloped-signature"></ds:Transform>'
+            f'<ds:Transform Algorithm="{EXCLUSIVE_C14N}"></ds:Transform></ds:Transforms>'
+            f'<ds:DigestMethod Algorithm="{digest}"></ds:DigestMethod>'
+            "<ds:DigestValue>{value}</ds:DigestValue></ds:Reference></ds:SignedInfo>"
+        )
 
     def assertion(self, claims: VihfClaims, *, assertion_id: str, issue_instant: datetime) -> bytes:
         """Give a signed assertion, as bytes to be put in the envelope unchanged.
 
         ``assertion_id`` must be an XML name (``_`` and a UUID). Raises ValueError otherwise.
         """
-        if not assertion_id.isascii() or not (assertion_id[:1].isalpha() or assertion_id[:1] == "_"):
+        if not _ID.fullmatch(assertion_id):
             raise ValueError("the id of an assertion starts with a letter or an underscore")
         root = _assertion(claims, self.profile, self._issuer, assertion_id, issue_instant)
-        method, digest = _ALGORITHMS[self.profile.algorithm]
-        signer = _Signer(
-            method=SignatureConstructionMethod.enveloped,
-            signature_algorithm=method,
-            digest_algorithm=digest,
-            c14n_algorithm=CanonicalizationMethod.EXCLUSIVE_XML_CANONICALIZATION_1_0,
+        whole: bytes = etree.tostring(root, method="c14n", exclusive=True, with_comments=False)
+        digest = base64.b64encode(hashlib.new(self._digest, whole, usedforsecurity=False).digest()).decode()
+        info = self._info.replace("{reference}", assertion_id).replace("{value}", digest).encode()
+        # Canonical by itself: in the place it takes, the namespace comes from the signature around it.
+        signed = b'<ds:SignedInfo xmlns:ds="' + DS.encode() + b'">' + info
+        hashed = hashes.SHA1() if self._digest == "sha1" else hashes.SHA256()  # noqa: S303 - the environment's choice
+        value = base64.b64encode(self._key.sign(signed, padding.PKCS1v15(), hashed))
+        head, tail = whole.split(_ISSUER_END, 1)
+        # The signature stands right after Issuer, as the schema wants.
+        return b"".join(
+            (
+                head,
+                _ISSUER_END,
+                b'<ds:Signature xmlns:ds="',
+                DS.encode(),
+                b'"><ds:SignedInfo>',
+                info,
+                b"<ds:SignatureValue>",
+                value,
+                b"</ds:SignatureValue>",
+                self._key_info,
+                b"</ds:Signature>",
+                tail,
+            )
         )
-        signed = signer.sign(
-            root, key=cast("Any", self._key), cert=self._certificates, reference_uri="#" + assertion_id
-        )
-        return etree.tostring(signed)
 
 
 def instant(moment: datetime) -> str:
@@ -230,8 +264,6 @@ def _assertion(
         Version="2.0",
     )
     sub(root, s + "Issuer", Format="urn:oasis:names:tc:SAML:1.1:nameid-format:X509SubjectName").text = issuer
-    # Where the signature goes: right after Issuer, as the schema wants.
-    sub(root, f"{{{DS}}}Signature", Id="placeholder", nsmap={"ds": DS})
     sub(sub(root, s + "Subject"), s + "NameID").text = claims.name_id
     statement = sub(root, s + "AuthnStatement", AuthnInstant=instant(claims.authn_instant))
     context = sub(statement, s + "AuthnContext")

@@ -94,21 +94,20 @@ class Transport:
         self._answered = False  # an answer came since the last broken connection
         self._clock = clock
         self._recorder = recorder
-        self._http = httpx.AsyncClient(
-            transport=LeanTransport(
-                verify=ssl_context if ssl_context is not None else ssl.create_default_context(),
-                limits=httpx.Limits(
-                    max_connections=endpoint.connections, max_keepalive_connections=endpoint.connections
-                ),
-            ),
-            trust_env=False,
-            follow_redirects=False,
-            timeout=httpx.Timeout(endpoint.total_timeout, connect=endpoint.connect_timeout),
-            headers={
-                "User-Agent": f"{endpoint.software.name}/{endpoint.software.version}",
-                "Accept-Encoding": "identity",
-            },
+        # httpx's transport by itself: neither redirects, cookies, proxies nor credentials have a say here, and what a
+        # client does about them costs as much as the call.
+        self._http = LeanTransport(
+            verify=ssl_context if ssl_context is not None else ssl.create_default_context(),
+            limits=httpx.Limits(max_connections=endpoint.connections, max_keepalive_connections=endpoint.connections),
         )
+        self._timeout = httpx.Timeout(endpoint.total_timeout, connect=endpoint.connect_timeout).as_dict()
+        self._headers = {
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            "Connection": "keep-alive",
+            "User-Agent": f"{endpoint.software.name}/{endpoint.software.version}",
+        }
+        self._urls: dict[str, httpx.URL] = {}
 
     async def aclose(self) -> None:
         """Close the pooled connections."""
@@ -132,13 +131,22 @@ class Transport:
         result: Answer | Outcome
         try:
             async with asyncio.timeout(self._endpoint.total_timeout):
-                request = self._http.build_request(
+                where = self._urls.get(url)
+                if where is None:
+                    where = self._urls[url] = httpx.URL(url)  # a handful: those of the endpoint
+                request = httpx.Request(
                     "POST",
-                    url,
-                    content=body,
-                    headers={"Content-Type": content_type, "Content-Length": str(sum(map(len, chunks)))},
+                    where,
+                    stream=body,
+                    headers={
+                        "Host": where.netloc.decode("ascii"),
+                        **self._headers,
+                        "Content-Type": content_type,
+                        "Content-Length": str(sum(map(len, chunks))),
+                    },
+                    extensions={"timeout": self._timeout},
                 )
-                response = await self._http.send(request, stream=True)
+                response = await self._http.handle_async_request(request)
                 try:
                     status, kind = response.status_code, response.headers.get("content-type", "")
                     limited = await _read(response, raw, self._endpoint.max_answer_bytes)

@@ -6,6 +6,7 @@ next round, and an answer sent twice bears the same Message-ID.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass, field
@@ -36,6 +37,10 @@ class Handled:
     answer: bool = True  #: a disposition notice is sent when it was asked for
     error_code: str = ""  #: of the table of integration errors; empty when it was filed or kept for a person
     label: str = ""  #: what went wrong, without any trait
+
+
+#: Bytes above which a mail is read in a thread.
+_LARGE = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +76,9 @@ class Inbox:
         """
         position = after
         for fetched in await self.mailbox.fetch(after, limit=limit):
-            seen = self._read(fetched)
+            # A notice is read in a moment; what carries documents would hold the loop.
+            large = fetched.data is not None and len(fetched.data) > _LARGE
+            seen = await asyncio.to_thread(self._read, fetched) if large else self._read(fetched)
             handled = await handle(seen)
             if handled.answer:
                 await self._answer(seen, handled)

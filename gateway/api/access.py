@@ -75,7 +75,7 @@ def language_of(accept: str | None) -> str:
     return best
 
 
-def _language(accept_language: Annotated[str | None, Header(include_in_schema=False)] = None) -> str:
+async def _language(accept_language: Annotated[str | None, Header(include_in_schema=False)] = None) -> str:
     return language_of(accept_language)
 
 
@@ -120,7 +120,7 @@ async def authenticate(request: Request) -> Caller:
     def load(connection: Connection) -> tuple[Client | None, list[Tenant]]:
         return tenants.client(connection, claims.client_id), tenants.tenants_of(connection, claims.client_id)
 
-    client, allowed = await gateway.store.read(load)
+    client, allowed = await gateway.store.look(load)
     if client is None:
         raise Unauthenticated([BAD_TOKEN.finding("Authorization", found="client disabled")])
     # A scope withdrawn from the client is withdrawn from the tokens still alive.

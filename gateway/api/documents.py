@@ -117,7 +117,7 @@ async def taken(gateway: Gateway, done: Accepted, caller: Caller, language: str)
     headers = {"Location": f"/v1/documents/{done.document_id}"}
     if done.replayed:
         headers["Idempotent-Replayed"] = "true"
-    return _out(await gateway.store.read(load), 202, headers)
+    return _out(await gateway.store.look(load), 202, headers)
 
 
 @router.get("", response_model=DocumentPage, summary="List documents", responses=READ_PROBLEMS)

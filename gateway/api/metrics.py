@@ -31,8 +31,8 @@ CPU = Gauge("passerelle_cpu_seconds", "CPU time used since the start, by part.",
 RSS = Gauge("passerelle_resident_bytes", "Memory held, by part.", ["part"])
 
 
-def _processes() -> None:
-    """CPU and memory of this process and of its pool, children of children included."""
+def _processes(not_ours: frozenset[int]) -> None:
+    """CPU and memory of this process and of its pool, children of children included; ``not_ours`` left out."""
     import psutil
 
     me = psutil.Process()
@@ -41,6 +41,8 @@ def _processes() -> None:
     RSS.labels("gateway").set(me.memory_info().rss)
     cpu = rss = 0.0
     for child in me.children(recursive=True):
+        if child.pid in not_ours:
+            continue
         try:
             with child.oneshot():
                 used = child.cpu_times()
@@ -98,7 +100,7 @@ async def metrics(request: Request) -> Response:
         LAG.set(gateway.pulse.percentile(0.99))
     REFUSED.set(gateway.gate.refused)
     INSIDE.set(gateway.gate.inside)
-    await asyncio.to_thread(_processes)
+    await asyncio.to_thread(_processes, frozenset(gateway.health.get("not_ours", ())))
     OPEN.clear()
     for destination, state, count, _ in rows:
         OPEN.labels(destination, state).set(count)

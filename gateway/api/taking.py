@@ -182,7 +182,7 @@ async def take(request: Request, gateway: Gateway, caller: Caller, tenant: Tenan
     try:
         if coming.key is not None:
             key, mac = coming.key, body_mac(gateway, tenant, coming.content)
-            earlier = await gateway.store.read(lambda c: replay(c, caller.client.id, key, mac))
+            earlier = await gateway.store.look(lambda c: replay(c, caller.client.id, key, mac))
             if earlier is not None:
                 return earlier
         submission = await submission_of(gateway, caller, tenant, coming)
@@ -208,7 +208,7 @@ async def submission_of(gateway: Gateway, caller: Caller, tenant: Tenant, coming
     if "documents:write" not in caller.scopes and intake.kind != "dispensation":
         raise Forbidden([NO_SCOPE.finding("Authorization", expected="documents:write")], slug="insufficient-scope")
     actor = coming.who(intake) if coming.who is not None else _actor(sent, intake, coming.actor)
-    allowed = await gateway.store.read(
+    allowed = await gateway.store.look(
         lambda c: tenants.may_act(c, caller.client.id, tenant, str(actor["id"]), actor["structure"])
     )
     if not allowed:
@@ -259,7 +259,7 @@ async def mail_asked(
             options |= {"thread": found.thread, "answering": found.message_id}
         return recipients, options
 
-    return await gateway.store.read(read)
+    return await gateway.store.look(read)
 
 
 async def keep(gateway: Gateway, submissions: Sequence[Submission]) -> list[Accepted]:

@@ -78,7 +78,7 @@ def demo(
     with tempfile.TemporaryDirectory(prefix="passerelle-demo-") as temporary:
         place = folder or Path(temporary)
         typer.echo("Démarrage de la passerelle et des simulateurs (DMP, INSi, MSSanté)...")
-        with Demonstration(place, port=port).running() as running:
+        with Demonstration(place, port=port, apart=True).running() as running:
             typer.echo(f"Passerelle : {running.base_url}  (documentation : {running.base_url}/docs)")
             good = _run(running, examples)
             if access_file is not None and running.access is not None:

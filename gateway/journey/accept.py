@@ -124,6 +124,9 @@ def accept(
     checked = moment_key(patient.ins_checked_on) if patient.ins_checked_on else None
     identity = identities.remember(connection, vault, request.tenant, patient, checked, now)
     document_id = new_id("doc", now)
+    pdf = blobs.put(connection, vault, request.tenant, intake.pdf, now) if intake.pdf else None
+    # Kept once: the model and the Bundle hold it too. The CDA is kept whole, it is what the others are made from.
+    inside = [blobs.Piece.encoded(pdf, intake.pdf)] if pdf is not None and intake.pdf else []
     sql.add(
         connection,
         documents,
@@ -142,11 +145,11 @@ def accept(
         identity_id=identity.id,
         actor_id=str(request.actor["id"]),
         actor=request.actor,
-        model=blobs.put(connection, vault, request.tenant, intake.model, now),
+        model=blobs.put(connection, vault, request.tenant, intake.model, now, pieces=inside),
         cda=blobs.put(connection, vault, request.tenant, intake.cda, now),
         cda_qualified=intake.cda_qualified,
-        fhir=blobs.put(connection, vault, request.tenant, intake.fhir, now),
-        pdf=blobs.put(connection, vault, request.tenant, intake.pdf, now) if intake.pdf else None,
+        fhir=blobs.put(connection, vault, request.tenant, intake.fhir, now, pieces=inside),
+        pdf=pdf,
         loss=intake.loss,
         warnings=[{"fr": f.as_json("fr"), "en": f.as_json("en")} for f in intake.warnings],
         visibility=list(intake.visibility),

@@ -122,25 +122,35 @@ class CourierBase:
     ) -> None:
         """Bring the delivery to a state, its ledger entry in the same transaction."""
 
-        def work(connection: Connection) -> None:
-            # Read again under the transaction: the state may have changed since the claim (withdrawn, for instance).
-            row = sql.find(connection, deliveries, id=delivery.id)
-            if row is None or row.fence != delivery.fence:
-                raise LostLease(delivery.id)
-            move(
-                connection,
-                self.vault,
-                row,
-                to,
-                at=self.clock(),
-                by=self.by,
-                cause=cause,
-                fence=delivery.fence,
-                receipt=receipt,
-                values=values,
-            )
+        await self.store.write(lambda c: self.bring(c, delivery, to, cause, receipt=receipt, values=values))
 
-        await self.store.write(work)
+    def bring(
+        self,
+        connection: Connection,
+        delivery: Row[Any],
+        to: Delivery,
+        cause: Cause | None,
+        *,
+        receipt: dict[str, Any] | None = None,
+        values: dict[str, Any] | None = None,
+    ) -> None:
+        """What :meth:`finish` does, in a transaction of the caller's."""
+        # Read again under the transaction: the state may have changed since the claim (withdrawn, for instance).
+        row = sql.find(connection, deliveries, id=delivery.id)
+        if row is None or row.fence != delivery.fence:
+            raise LostLease(delivery.id)
+        move(
+            connection,
+            self.vault,
+            row,
+            to,
+            at=self.clock(),
+            by=self.by,
+            cause=cause,
+            fence=delivery.fence,
+            receipt=receipt,
+            values=values,
+        )
 
     async def try_later(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -72,6 +72,15 @@ def cause_from(outcome: Outcome) -> Cause:
     )
 
 
+#: Records held to be open at once: more than a minute of any load.
+_MOST_OPEN = 10_000
+
+
+def _record_key(load: Load, identity: identities.Identity) -> tuple[str, int, str]:
+    """Whose record, and who asks for it; another INS is another record."""
+    return identity.id, identity.version, load.document.actor_id
+
+
 #: Outcomes that say the DMP cannot serve, rather than something of the document.
 _DOWN = frozenset({Kind.RETRY, Kind.ASK_REGISTRY})
 
@@ -93,6 +102,8 @@ class DmpCourier(CourierBase):
         self.neighbours = neighbours
         self.qualifier = qualifier
         self.changes = ChangeCarrier(self)
+        #: Records found open, and until when they are held to be: which patient and which professional, by our ids.
+        self._open: dict[tuple[str, int, str], datetime] = {}
         self.concurrency = gateway.settings.dmp.concurrency
 
     async def carry(self, delivery: Row[Any]) -> None:
@@ -232,21 +243,25 @@ class DmpCourier(CourierBase):
         row = sql.find(connection, deliveries, id=load.delivery.id)
         if row is None or row.fence != load.delivery.fence:
             raise LostLease(load.delivery.id)
+        cda, content = load.document.cda, load.cda
         if rewritten is not None:
             former = load.document
+            cda, content = blobs.put(connection, self.vault, tenant, rewritten.cda, now), rewritten.cda
             connection.execute(
                 update(documents)
                 .where(documents.c.id == load.document.id)
                 .values(
                     superseded=[*(former.superseded or ()), former.model, former.cda, former.fhir],
                     model=blobs.put(connection, self.vault, tenant, rewritten.model, now),
-                    cda=blobs.put(connection, self.vault, tenant, rewritten.cda, now),
+                    cda=cda,
                     fhir=blobs.put(connection, self.vault, tenant, rewritten.fhir, now),
                     cda_qualified=True,
                     updated_at=now,
                 )
             )
-        address = blobs.put(connection, self.vault, tenant, prepared.dump(), now)
+        # The set holds the CDA as it is kept: once is enough, and it stays for as long as the set may leave.
+        held = [blobs.Piece.plain(cda, content)]
+        address = blobs.put(connection, self.vault, tenant, prepared.dump(), now, pieces=held)
         move(
             connection,
             self.vault,
@@ -262,19 +277,23 @@ class DmpCourier(CourierBase):
         identity = load.identity
         if not identity.qualified or self.qualifier.stale(identity, self.clock()):
             identity = await self.qualifier.ensure(self, load)
-        if await self.store.read(lambda c: identities.opposed(c, identity.id, "dmp")):
+        if await self.store.look(lambda c: identities.opposed(c, identity.id, "dmp")):
             await self.finish(load.delivery, Delivery.REFUSED, cause_of(CauseCode.PATIENT_OPPOSED))
             raise Stop
         return identity
 
     async def _check_record(self, load: Load, line: DmpLine, actor: Actor, identity: identities.Identity) -> None:
         """TD0.2: is there an open record for this INS?"""
-        if not self.gateway.settings.dmp.check_status:
+        dmp = self.gateway.settings.dmp
+        now = self.clock()
+        known = _record_key(load, identity)
+        if not dmp.check_status or self._open.get(known, now) > now:
             return
         answer = await line.client.patient_status(patient_id(identity), actor)
         outcome, status = answer.outcome, answer.status
         self._heard(outcome)
         if outcome.kind is Kind.ACCEPTED and status is not None and status.may_feed:
+            self._hold_open(known, now + timedelta(seconds=dmp.status_seconds))
             return
         if outcome.kind in (Kind.RETRY, Kind.ASK_REGISTRY):
             await self.try_later(load.delivery, Delivery.RETRYING, cause_from(outcome), retry_after=outcome.retry_after)
@@ -285,6 +304,12 @@ class DmpCourier(CourierBase):
         else:
             await self.finish(load.delivery, Delivery.REFUSED, cause_of(CauseCode.NO_DMP))
         raise Stop
+
+    def _hold_open(self, known: tuple[str, int, str], until: datetime) -> None:
+        self._open.pop(known, None)
+        self._open[known] = until
+        while len(self._open) > _MOST_OPEN:
+            del self._open[next(iter(self._open))]
 
     async def _replaced_entry(
         self, load: Load, line: DmpLine, actor: Actor, identity: identities.Identity
@@ -334,6 +359,9 @@ class DmpCourier(CourierBase):
         outcome = await line.client.submit(prepared, actor)
         self.moment("after_send")
         self._heard(outcome)
+        if outcome.kind is not Kind.ACCEPTED:
+            # The record may be why: it is asked about before the next document.
+            self._open.pop(_record_key(load, load.identity), None)
         log.info(
             "dmp.answered",
             delivery=delivery.id,

@@ -123,7 +123,7 @@ class MailCourier(CourierBase):
             identity = await self.qualifier.ensure(self, asked)
             letter = replace(letter, identity=identity)
         scope = "mss_citizen" if letter.citizen else "mss"
-        if identity is not None and await self.store.read(lambda c: identities.opposed(c, identity.id, scope)):
+        if identity is not None and await self.store.look(lambda c: identities.opposed(c, identity.id, scope)):
             await self.finish(delivery, Delivery.REFUSED, cause_of(CauseCode.PATIENT_OPPOSED))
             raise Stop
         if await self.store.read(lambda c: self._perhaps_mailed(c, delivery)):
@@ -131,7 +131,9 @@ class MailCourier(CourierBase):
             await self.finish(delivery, Delivery.DEAD_LETTER, cause_of(CauseCode.RESTORED))
             raise Stop
         contents = [await self._content(letter, row) for row in letter.documents]
-        reply, thread = await self.store.read(lambda c: self._conversation(c, letter))
+        reply, thread = threads.Reply(), None
+        if letter.asked.get("thread") is not None:
+            reply, thread = await self.store.read(lambda c: self._conversation(c, letter))
         try:
             mail = await asyncio.to_thread(
                 write_letter, letter, line, settings, contents, now=self.clock(), reply=reply
@@ -227,7 +229,7 @@ class MailCourier(CourierBase):
         )
 
     async def _send(self, delivery: Row[Any], line: MssLine, mail: OutgoingMail) -> None:
-        rows = await self.store.read(lambda c: recipients.of_delivery(c, delivery.id))
+        rows = await self.store.look(lambda c: recipients.of_delivery(c, delivery.id))
         due = {mail.recipients[row.rank]: row for row in rows if row.state == recipients.PENDING}
         result, worst = None, None
         if due:
@@ -241,21 +243,28 @@ class MailCourier(CourierBase):
             worst = result.worst
             self.heard(up=worst.code not in _DOWN)
             log.info("mss.answered", delivery=delivery.id, outcome=str(worst.kind), code=worst.code, due=len(due))
-        receipt = await self.store.write(lambda c: self._learn(c, delivery, line, mail, result, due))
-        if worst is not None and worst.kind not in (Kind.ACCEPTED, Kind.REFUSED):
+        ends = worst is None or worst.kind in (Kind.ACCEPTED, Kind.REFUSED)
+        if ends:
+            self.moment("before_ack")
+
+        def settle(connection: Connection) -> None:
+            # What the operator said of each recipient and the end it makes of the mail are one change.
+            receipt = self._learn(connection, delivery, line, mail, result, due)
+            if not ends:
+                return
+            attempts = {"attempts": delivery.attempts + 1}
+            if receipt["served"]:
+                to, cause = Delivery.ACKNOWLEDGED, PARTLY if receipt["refused"] else None
+            else:
+                to, cause = Delivery.REFUSED, cause_from(worst) if worst is not None else _known_refusal(rows)
+            self.bring(connection, delivery, to, cause, receipt=receipt, values=attempts)
+
+        await self.store.write(settle)
+        if worst is not None and not ends:
             to = Delivery.UNCERTAIN if worst.kind is Kind.UNCERTAIN else Delivery.RETRYING
             wait = 300.0 if worst.kind is Kind.OPERATOR else float(worst.retry_after or 0)
             longest = self.gateway.settings.mss.max_wait_seconds
             await self.try_later(delivery, to, cause_from(worst), retry_after=min(wait, longest))
-            return
-        attempts = {"attempts": delivery.attempts + 1}
-        if receipt["served"]:
-            self.moment("before_ack")
-            partly = PARTLY if receipt["refused"] else None
-            await self.finish(delivery, Delivery.ACKNOWLEDGED, partly, receipt=receipt, values=attempts)
-            return
-        refusal = cause_from(worst) if worst is not None else _known_refusal(rows)
-        await self.finish(delivery, Delivery.REFUSED, refusal, receipt=receipt, values=attempts)
 
     def _learn(
         self,

@@ -361,8 +361,7 @@ def test_a_replayed_assertion_is_refused(bench: Bench):
     client = bench.client()
 
     async def scenario() -> httpx.Response:
-        async with client:
-            http = client._transport._http
+        async with client, httpx.AsyncClient(transport=client._transport._http, trust_env=False) as http:
             return await http.post(
                 record.url, content=b"".join(record.request), headers={"Content-Type": record.request_type}
             )

@@ -409,6 +409,21 @@ def test_nothing_shows_the_key(issuer: AccessTokens) -> None:
     assert repr(KEYS) == "ClientKeys(1)"
 
 
+def test_a_signature_verified_once_says_nothing_of_the_time(issuer: AccessTokens) -> None:
+    """A token known already is refused when it has expired, or when one sign of it changes; few are remembered."""
+    token = _issue(issuer)
+    assert issuer.verify(token, now=NOW) == issuer.verify(token, now=NOW)
+    late = NOW + issuer.lifetime + issuer.skew + timedelta(seconds=1)
+    with pytest.raises(TokenRefused, match="AUTH-EXP"):
+        issuer.verify(token, now=late)
+    with pytest.raises(TokenRefused):
+        issuer.verify(token[:-4] + ("AAAA" if token[-4:] != "AAAA" else "BBBB"), now=NOW)
+    for number in range(1100):
+        issuer._known[number.to_bytes(2)] = {}
+    issuer.verify(_issue(issuer), now=NOW)
+    assert len(issuer._known) <= 1024
+
+
 def test_verifying_is_fast(issuer: AccessTokens) -> None:
     """Every request pays it: well under a millisecond."""
     token = _issue(issuer)
