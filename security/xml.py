@@ -69,8 +69,8 @@ _XML_ERR_NAME_TOO_LONG = 110
 _XML_ERR_RESOURCE_LIMIT = 114
 
 
-def _check_bytes(data: bytes, limits: XmlLimits) -> tuple[bytes, str]:
-    """Refuse what can be refused from the bytes alone; gives the bytes without mark, and their encoding."""
+def _check_bytes(data: bytes, limits: XmlLimits) -> tuple[bytes, str, int]:
+    """Refuse what the bytes alone tell; gives them without mark, their encoding, and the equal signs in them."""
     if len(data) > limits.max_bytes:
         raise UnsafeInput("XML-SIZE-001", f"{len(data)} bytes", f"at most {limits.max_bytes} bytes")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in data[:2]:
@@ -90,24 +90,24 @@ def _check_bytes(data: bytes, limits: XmlLimits) -> tuple[bytes, str]:
         prolog = _PROLOG.match(data)
         if data.startswith(b"<!DOCTYPE", prolog.end() if prolog else 0):
             raise UnsafeInput("XML-DTD-001", "a DOCTYPE", "a document without DOCTYPE")
-    _count(data, limits)
-    return data, encoding
+    return data, encoding, _count(data, limits)
 
 
-def _count(data: bytes, limits: XmlLimits) -> None:
-    """Refuse by the number of marks: a text shorter than a limit needs no counting."""
+def _count(data: bytes, limits: XmlLimits) -> int:
+    """Refuse by the number of marks, a text shorter than a limit without counting; gives that of equal signs."""
     marks = data.count(b"<") if len(data) > limits.max_marks else 0
     if marks > 2 * limits.max_elements:
         raise UnsafeInput("XML-COUNT-001", f"about {marks // 2} elements", f"at most {limits.max_elements} elements")
     if marks > limits.max_marks and (count := data.count(b"<!") + data.count(b"<?")) > limits.max_marks:
         raise UnsafeInput("XML-COUNT-003", f"{count} comments or sections", f"at most {limits.max_marks}")
     most = limits.max_elements if limits.max_attributes is None else limits.max_attributes
-    if len(data) > most and (count := data.count(b"=")) > most:
-        raise UnsafeInput("XML-COUNT-002", f"about {count} attributes", f"at most {most} attributes")
+    if (signs := data.count(b"=")) > most:
+        raise UnsafeInput("XML-COUNT-002", f"about {signs} attributes", f"at most {most} attributes")
     longest = limits.max_attribute
     # A first look costs little and may take a text for an attribute; the second, rare, knows tags.
     if len(data) > longest and _quoted(longest).search(data) and _attribute(longest).search(data):
         raise UnsafeInput("XML-LIMIT-001", f"an attribute over {longest} characters", f"at most {longest} characters")
+    return signs
 
 
 def _encoding(data: bytes, marked: bool) -> str:
@@ -160,7 +160,7 @@ def parse(data: bytes, limits: XmlLimits = DEFAULT_LIMITS) -> etree._Element:
     Raises :class:`UnsafeInput` (too large, DOCTYPE, foreign encoding, NUL, too deep) and :class:`Unreadable`
     (malformed), both before anything of the content is used.
     """
-    data, encoding = _check_bytes(data, limits)
+    data, encoding, signs = _check_bytes(data, limits)
     try:
         root = etree.fromstring(data, _parser(encoding))
     except etree.XMLSyntaxError as exc:
@@ -169,7 +169,7 @@ def parse(data: bytes, limits: XmlLimits = DEFAULT_LIMITS) -> etree._Element:
         raise Unreadable("XML-SYNTAX-001", "unreadable text", "well-formed XML") from None
     if root.getroottree().docinfo.internalDTD is not None:
         raise UnsafeInput("XML-DTD-001", "a DOCTYPE", "a document without DOCTYPE")
-    if data.count(b"=") > _MANY * limits.max_attributes_here and _crowded(limits.max_attributes_here)(root):
+    if signs > _MANY * limits.max_attributes_here and _crowded(limits.max_attributes_here)(root):
         raise UnsafeInput("XML-COUNT-002", "too many attributes at once", f"at most {limits.max_attributes_here}")
     if _deeper_than(limits.max_depth)(root):
         raise UnsafeInput("XML-DEPTH-001", f"depth over {limits.max_depth}", f"at most {limits.max_depth}")
