@@ -112,6 +112,7 @@ class Sandbox:
             # No Pro Santé Connect here: the calling software says who consults.
             "PASSERELLE_RECORDS_ACTOR": "declared",
             "PASSERELLE_DMP__BASE_URL": self.dmp.base_url,
+            "PASSERELLE_DMP__PARAMETERS_URL": f"{self.dmp.api_url}/web/dmp/documents/param-lps",
             "PASSERELLE_DMP__TRUST": str(pki.trust),
             "PASSERELLE_DMP__AUTH_CERTIFICATE": str(pki.auth.cert_path),
             "PASSERELLE_DMP__AUTH_KEY": str(pki.auth.key_path),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import uuid
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from adapters.dmp.client import DmpClient
+    from adapters.dmp.parameters import ParameterKeeper
     from adapters.dmp.settings import DmpEndpoint
     from adapters.insi.client import InsiClient
     from adapters.mss.client import MssClient
@@ -88,6 +89,7 @@ class Neighbours:
         self._clock = clock
         self._recorder = recorder if settings.dmp.keep_exchanges else None
         self._dmp: dict[str, DmpLine] = {}
+        self._parameters: ParameterKeeper | None = None
         self._mss: dict[str, MssLine] = {}
         self._insi: dict[str, InsiClient] = {}
         self._insi_psc: dict[str, InsiClient] = {}
@@ -241,6 +243,7 @@ class Neighbours:
             set_digest=dmp.set_signature,
             max_document_bytes=dmp.max_document_bytes,
             max_set_bytes=dmp.max_set_bytes,
+            both_restrictions=self._both_restrictions(),
             total_timeout=dmp.timeout_seconds,
             connections=dmp.concurrency,
         )
@@ -259,6 +262,25 @@ class Neighbours:
         }
         client = DmpClient(endpoint, **options) if dmp.protocol == "xds" else self._twin(endpoint, options)
         return DmpLine(client=client)
+
+    def _both_restrictions(self) -> bool:
+        told = self._parameters.known.both_restrictions if self._parameters is not None else None
+        return self._settings.dmp.both_restrictions if told is None else told
+
+    async def refresh_parameters(self) -> None:
+        """Read the DMP's system parameters when a day has passed, and have every line follow them."""
+        if self._parameters is None:
+            from adapters.dmp.parameters import ParameterKeeper
+            from security.tls import client_ssl_context
+
+            dmp = self._settings.dmp
+            trusted = client_ssl_context(None, dmp.trust) if dmp.trust and dmp.parameters_url else None
+            self._parameters = ParameterKeeper(dmp.parameters_url, ssl_context=trusted, clock=self._clock)
+        await self._parameters.current()
+        both = self._both_restrictions()
+        for line in self._dmp.values():
+            if line.client.endpoint.both_restrictions is not both:
+                line.client.endpoint = replace(line.client.endpoint, both_restrictions=both)
 
     def _twin(self, endpoint: DmpEndpoint, options: dict[str, Any]) -> DmpClient:
         from adapters.dmp.twin import FhirDmpClient

@@ -64,6 +64,14 @@ class DmpSettings(_Group):
     timeout_seconds: float = 12.0
     max_document_bytes: int = 5 * 1024 * 1024
     max_set_bytes: int = 10 * 1024 * 1024
+    parameters_url: str = Field(
+        "", description="The DMP's file of system parameters, read once a day; empty: the settings alone."
+    )
+    both_restrictions: bool = Field(
+        False,
+        description="A document may be masked to professionals and hidden from the patient at once, where the file of "
+        "parameters does not say.",
+    )
     concurrency: int = Field(8, ge=1, description="Deliveries under way at once, a node.")
     max_per_second: float = Field(0.0, ge=0, description="Most deliveries begun a second, a node; 0 for no limit.")
     keep_exchanges: bool = Field(True, description="Keep each exchange, sealed, as evidence for homologation.")
@@ -306,6 +314,12 @@ class Settings(BaseSettings):
     max_pending: int = Field(50_000, description="Deliveries not ended above which new documents get a 503.")
     max_converting: int = Field(32, ge=1, description="Documents received and converted at once; above, a 503.")
     max_converting_bytes: int = Field(256 * 1024 * 1024, description="Bytes of their bodies at once; above, a 503.")
+    max_connections: int = Field(
+        4096, ge=16, description="Connections of callers at once; above, the one idle for longest is closed."
+    )
+    connection_seconds: float = Field(
+        20.0, gt=0, description="How long the head of a request may take, and a body may pause."
+    )
     pool_processes: int = Field(1, description="Processes that convert, check and render.")
     workers_inside: bool = Field(True, description="serve runs the workers too (always so on SQLite).")
     poll_seconds: float = 0.5

@@ -215,6 +215,7 @@ class DmpCourier(CourierBase):
         replaces = await self._replaced_entry(load, line, actor, identity)
         rewritten = await self._with_ins(load, identity)
         content = rewritten.cda if rewritten else load.cda
+        await self.neighbours.refresh_parameters()
         try:
             document = OutgoingDocument(
                 content=content, visibility=frozenset(load.document.visibility), replaces=replaces
