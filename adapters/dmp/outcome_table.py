@@ -322,6 +322,11 @@ TABLE: Final[Mapping[tuple[Layer, str], Row]] = {
         Text("Le document dépasse la taille que le DMP accepte.", "The document is larger than the DMP takes."),
         Text("Allégez le document.", "Make the document smaller."),
     ),
+    (Layer.LOCAL, "too_many_documents"): Row(
+        _X,
+        Text("Le lot contient trop de documents.", "The set holds too many documents."),
+        Text("Répartissez les documents en plusieurs lots.", "Spread the documents over several sets."),
+    ),
     (Layer.LOCAL, "not_found"): Row(
         _R, Text("Le registre n'a pas le document.", "The registry has not the document."), _LATER
     ),

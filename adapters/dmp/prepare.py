@@ -42,6 +42,7 @@ __all__ = [
     "OutgoingDocument",
     "PreparedSubmission",
     "SubmissionIds",
+    "TooManyDocuments",
     "canonical_document",
     "new_oid",
     "prepare_submission",
@@ -59,6 +60,16 @@ class DocumentTooLarge(Exception):
         self.size = size
         self.limit = limit
         super().__init__(f"{self.code}: {size} bytes, at most {limit}")
+
+
+class TooManyDocuments(DocumentTooLarge):
+    """A set of more documents than one message carries."""
+
+    code = "too_many_documents"
+
+    def __init__(self, count: int, limit: int) -> None:
+        super().__init__(count, limit)
+        self.args = (f"{self.code}: {count} documents, at most {limit}",)
 
 
 class InvalidSubmission(Exception):
@@ -186,7 +197,7 @@ def prepare_submission(
     ``UnsafeInput`` for a document that cannot be read.
     """
     if len(documents) > endpoint.max_documents:
-        raise DocumentTooLarge(len(documents), endpoint.max_documents)
+        raise TooManyDocuments(len(documents), endpoint.max_documents)
     entries: list[DocumentEntry] = []
     contents: list[bytes] = []
     for number, document in enumerate(documents, start=1):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from adapters.dmp.outcomes import Kind, Outcome
-from adapters.dmp.prepare import DocumentTooLarge, InvalidSubmission, PreparedSubmission
+from adapters.dmp.prepare import DocumentTooLarge, InvalidSubmission, PreparedSubmission, TooManyDocuments
 from mappings.xds import PatientId
 from security.vihf import Coded, Mode, VihfProfile
 from tests.support.cda_samples import TEST_AUTHORITY
@@ -322,7 +322,7 @@ def test_what_cannot_be_sent_is_refused_before_it_leaves(bench: Bench):
             with pytest.raises(DocumentTooLarge) as caught:
                 client.prepare([a_document("1.2.3"), a_document("1.2.4")], doctor)
             assert caught.value.limit == 9000
-            with pytest.raises(DocumentTooLarge):
+            with pytest.raises(TooManyDocuments, match="too_many_documents: 3 documents, at most 2"):
                 client.prepare([a_document(f"1.2.{n}") for n in range(3)], doctor)
             for document in (
                 a_document("1.2.3", ins=None),
@@ -333,6 +333,24 @@ def test_what_cannot_be_sent_is_refused_before_it_leaves(bench: Bench):
 
     run(scenario())
     assert len(bench.sandbox.journal) == 0
+
+
+def test_three_hundred_documents_in_one_set(bench: Bench):
+    """Refused by name before they leave; a client that would send them all is refused by the DMP."""
+    doctor = a_doctor()
+    documents = [a_document(f"1.2.250.1.999.9.6.{n + 1}") for n in range(300)]
+
+    async def scenario() -> Outcome:
+        async with bench.client() as client:
+            with pytest.raises(TooManyDocuments) as caught:
+                client.prepare(documents, doctor)
+            assert (caught.value.size, caught.value.limit) == (300, 18)
+        async with bench.client(max_documents=300) as client:
+            return await client.submit(client.prepare(documents, doctor), doctor)
+
+    outcome = run(scenario())
+    assert (outcome.kind, outcome.original_code) == (Kind.REFUSED, "DMPInvalidMessage")
+    assert bench.sandbox.state.entries() == []
 
 
 def test_the_simulator_has_its_own_limits(bench: Bench):
