@@ -132,8 +132,9 @@ def _withdrawn(connection: Connection, vault: Vault, of: Held) -> Held:
     from gateway.journey.states import CauseCode, Delivery
     from gateway.services.persons import held
 
+    not_left = (Delivery.QUEUED, Delivery.HELD, Delivery.RETRYING, Delivery.DEAD_LETTER)
     for row in of.deliveries:
-        if row.state in (str(Delivery.QUEUED), str(Delivery.HELD), str(Delivery.RETRYING)):
+        if row.state in map(str, not_left):
             cause = cause_of(CauseCode.WITHDRAWN_BY_CALLER)
             move(connection, vault, row, Delivery.WITHDRAWN, at=utc_now(), by="command:patient", cause=cause)
     return held(connection, of.tenant, of.identities)

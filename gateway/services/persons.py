@@ -22,6 +22,7 @@ from gateway.feeds.subjects import find as find_subject
 from gateway.feeds.tables import entries, subjects
 from gateway.identities import NOBODY, Identity
 from gateway.journey.purge import drop_contents, empty_deliveries
+from gateway.journey.states import Delivery
 from gateway.services.evidence import addresses_in
 from gateway.store import blobs
 from gateway.store.mail_tables import mail_received, mail_received_documents, messages
@@ -38,7 +39,7 @@ T = TypeVar("T")
 
 
 class StillOpen(Exception):
-    """Deliveries about the patient have not ended: ``deliveries`` are their identifiers."""
+    """Deliveries about the patient have not ended, or may be sent again: ``deliveries`` are their identifiers."""
 
     def __init__(self, open_ones: Sequence[str]) -> None:
         self.deliveries = list(open_ones)
@@ -156,7 +157,8 @@ def erase(connection: Connection, vault: Vault, of: Held, *, now: datetime) -> d
 
     Rows stay as codes and instants, and the ledger as it is. Raises :class:`StillOpen` while a delivery is under way.
     """
-    open_ones = [row.id for row in of.deliveries if row.ended_at is None]
+    # A dead letter waits for a person, who would send it again: without its content it could not leave.
+    open_ones = [row.id for row in of.deliveries if row.ended_at is None or row.state == str(Delivery.DEAD_LETTER)]
     if open_ones:
         raise StillOpen(open_ones)
     tenant = of.tenant

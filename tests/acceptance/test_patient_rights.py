@@ -14,12 +14,13 @@ from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, select, update
 
 from gateway.demonstration import CABINET, Client, Demonstration
+from gateway.journey.clock import utc_now
 from gateway.services import persons
 from gateway.store.scrub import sealed_tables
-from gateway.store.tables import blobs, identities
+from gateway.store.tables import blobs, deliveries, identities
 from gateway.store.tables import documents as stored
 from tests.acceptance.conftest import follow, post
 from tests.support import documents
@@ -148,13 +149,14 @@ def test_what_is_held_is_given_then_erased_and_the_count_stands(
     assert back[1]["patient"] is None
 
 
-def test_a_patient_is_not_erased_while_a_document_waits(running: Demonstration, vendor: Client) -> None:
-    """A held document would leave without its content: refused, unless it is withdrawn first."""
+@pytest.mark.parametrize("state", ["held", "dead_letter"])
+def test_a_patient_is_not_erased_while_a_document_waits(running: Demonstration, vendor: Client, state: str) -> None:
+    """One held, or given up and perhaps sent again, would leave without its content: withdrawn first, or refused."""
     document = documents.report(next(numbers))
     document["patient"] = {
         **documents.PATIENT,
         "birthName": "PASSANT",
-        "identifiers": [{"root": "1.2.250.1.999.9.5", "extension": "IPP-RIGHTS"}],
+        "identifiers": [{"root": "1.2.250.1.999.9.5", "extension": f"IPP-{state}"}],
         "status": "provisoire",
     }
     for name in ("ins", "insCheckedOn", "proof"):
@@ -162,7 +164,11 @@ def test_a_patient_is_not_erased_while_a_document_waits(running: Demonstration, 
     answer = post(vendor, document)
     assert answer.status_code == 202, answer.text
     follow(vendor, answer.json()["id"], until=lambda body: body["deliveries"][0]["state"] == "held")
-    who = orjson.dumps({"identifier": {"root": "1.2.250.1.999.9.5", "extension": "IPP-RIGHTS"}})
+    if state == "dead_letter":
+        mine = deliveries.c.document_id == answer.json()["id"]
+        given_up = update(deliveries).where(mine).values(state=state, ended_at=utc_now())
+        running.gateway.store.write_now(lambda c: c.execute(given_up))
+    who = orjson.dumps({"identifier": {"root": "1.2.250.1.999.9.5", "extension": f"IPP-{state}"}})
     words = ("patient", "erase", "--tenant", CABINET[0], "--from", "-", "--yes")
     refused = passerelle(running, *words, given=who)
     assert refused.returncode == 1

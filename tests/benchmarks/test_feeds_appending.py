@@ -1,7 +1,7 @@
 """Adding to the ledger while it is sealed: steadily for a minute, and by one tenant whose every commit is slow.
 
-``PASSERELLE_BENCH_SECONDS`` says for how long (60 for the full figure; 4 otherwise). The full figure is held to its bound by
-the clock, and wants a machine to itself; otherwise the bound is by processor time.
+``PASSERELLE_BENCH_SECONDS`` says for how long (60 for the full figure; 4 otherwise). The full figure is held to its
+bound by the clock, and wants a machine to itself; otherwise the bound is by processor time.
 """
 
 from __future__ import annotations

@@ -58,8 +58,8 @@ def differences(store: Store, sandbox: Sandbox) -> list[str]:
 def _inside(connection: Connection) -> list[str]:
     """Plain SQL, the running totals as the interface reads them, and the chain line by line."""
     plain: Counter[Sort] = Counter()
-    for *sort, number in connection.execute(_PLAIN):
-        plain[tuple(sort)] += number
+    for tenant, month, kind, state, doc_type, number in connection.execute(_PLAIN):
+        plain[(tenant, month, kind, state, doc_type)] += number
     by = ("tenant", "month", "outcome", "type")
     totals: Counter[Sort] = Counter()
     for row in counts(connection, by=by, max_groups=1_000_000):
