@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import Engine, insert
 
 from gateway.feeds import ledger, tables
+from gateway.feeds.bulk import build
 from gateway.feeds.counts import CountError, counts
 from gateway.feeds.verification import recount
-from tests.support.feeds import PRACTICE, fed
+from tests.support.feeds import PRACTICE, fed, many
 
 
 def _fill(engine: Engine) -> None:
@@ -134,3 +135,14 @@ def test_a_value_with_sql_in_it_is_only_a_value(engine: Engine) -> None:
     with engine.connect() as connection:
         assert counts(connection, where={"type": ["' OR 1=1 --"]}) == []
         assert len(counts(connection)) == 4
+
+
+def test_ten_thousand_groups_are_refused(engine: Engine) -> None:
+    """Counted by professional, a country has more groups than a page can hold: named, and no partial figure."""
+    with engine.begin() as connection:
+        build(connection, "t1", many(10_005, structures=2001))
+        with pytest.raises(CountError) as caught:
+            counts(connection, by=("professional",))
+        assert caught.value.code == "FEED-COUNT-002"
+        found = counts(connection, by=("professional",), where={"professional": ["10000000042"]})
+    assert sum(one.count for one in found) >= 1
