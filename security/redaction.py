@@ -7,6 +7,7 @@ escapes, so that no value can start a line or colour a terminal.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
@@ -15,7 +16,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, TextIO, cast
 from uuid import UUID
 
 import orjson
@@ -155,6 +156,28 @@ def _render_json(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
     return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
+class _Unfailing:
+    """A stream whose failures are nobody's but its own: a disk full of logs must not stop those who write them."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or lose the line."""
+        try:
+            return self._stream.write(text)
+        except (OSError, ValueError):
+            return 0
+
+    def flush(self) -> None:
+        """Flush, or not."""
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+
 def configure_logging(
     *,
     level: str = "info",
@@ -162,7 +185,7 @@ def configure_logging(
     stream: TextIO | None = None,
 ) -> None:
     """Send all logs, ours and those of libraries, through the sieve to one stream (standard error by default)."""
-    target = stream or sys.stderr
+    target = cast("TextIO", _Unfailing(stream or sys.stderr))
     threshold = logging.getLevelNamesMapping()[level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,

@@ -22,14 +22,17 @@ def serve(
 
     from gateway.app import create_app
     from gateway.commands.common import starting
+    from gateway.connections import bounded, raise_file_limit
     from gateway.runtime import open_gateway
     from security.redaction import configure_logging
 
     configure_logging(form="console" if log_format == "console" else "json")
     with starting() as settings:
         gateway = open_gateway(settings)
+    most = raise_file_limit(settings.max_connections)
     uvicorn.run(
         create_app(gateway=gateway),
+        http=bounded(most, settings.connection_seconds),
         host=host,
         port=port,
         access_log=False,

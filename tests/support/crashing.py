@@ -50,8 +50,11 @@ def main() -> None:
         return
     import uvicorn
 
+    from gateway.connections import bounded, raise_file_limit
+
     uvicorn.run(
         create_app(gateway=gateway),
+        http=bounded(raise_file_limit(settings.max_connections), settings.connection_seconds),
         host="127.0.0.1",
         port=int(os.environ["PORT"]),
         log_config=None,

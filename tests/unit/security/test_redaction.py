@@ -274,3 +274,16 @@ def _seconds(event: dict[str, Any]) -> float:
     start = time.perf_counter()
     redact(None, "info", event)
     return time.perf_counter() - start
+
+
+def test_a_log_that_cannot_be_written_stops_nobody(stream: io.StringIO) -> None:
+    """A disk full of logs: lines are lost, callers go on."""
+
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    configure_logging(stream=Full())
+    structlog.get_logger("passerelle.test").info("lost")
+    logging.getLogger("library").warning("lost too")
+    assert stream.getvalue() == ""
