@@ -30,9 +30,25 @@ ATTACHED = "1.2.250.1.213.1.1.3.18"
 _OBSERVED = frozenset(
     {"templateId", "id", "code", "text", "statusCode", "effectiveTime", "value", "interpretationCode", "languageCode"}
 )
+#: Statements that may say the contrary of a fact, and the moods in which each is one; a treatment may be ordered.
+_SAID: dict[str, frozenset[str | None]] = {
+    "observation": frozenset({None, "EVN"}),
+    "organizer": frozenset({None, "EVN"}),
+    "substanceAdministration": frozenset({None, "EVN", "INT", "RQO"}),
+}
+_NOT_A_FACT = Text(
+    "L'entrée est niée, demandée ou proposée : elle n'est pas reprise comme un fait.",
+    "The entry is negated, asked for or proposed: it is not read as a fact.",
+)
+_NO_VALUE = Text("L'observation n'a ni valeur ni texte.", "The observation has neither value nor text.")
+_NO_FAMILY = Text("La famille de cet élément n'est pas connue ici.", "The family of this part is not known here.")
 _UNREAD = Text(
     "Ces parties de l'entrée restent dans la partie narrative.", "These parts of the entry remain in the narrative."
 )
+
+
+def _is_fact(element: _Element) -> bool:
+    return element.get("negationInd") != "true" and element.get("moodCode") in _SAID[local(element)]
 
 
 def known_entries(reader: Reader, entry: _Element) -> list[OtherEntry]:
@@ -44,7 +60,10 @@ def _walk(reader: Reader, parent: _Element) -> Iterator[OtherEntry]:
     """The known families inside an element, through the acts that only hold others (IHE XD-LAB, imaging)."""
     for child in parent.iterchildren("{*}*"):
         name = local(child)
-        if name == "substanceAdministration":
+        if name in _SAID and not _is_fact(child):
+            # Not done, not there, only asked for or proposed: never read as a fact.
+            reader.lost(child, f"{name} {child.get('moodCode') or ''}".strip(), clinical=True, reason=_NOT_A_FACT)
+        elif name == "substanceAdministration":
             yield from _administration(reader, child)
         elif name == "organizer":
             # An attached file is no group of results.
@@ -54,8 +73,14 @@ def _walk(reader: Reader, parent: _Element) -> Iterator[OtherEntry]:
             found = _result(reader, child)
             if found is not None:
                 yield OtherEntry(result=found)
+            else:
+                reader.lost(child, name, clinical=True, reason=_NO_VALUE)
             yield from _walk(reader, child)
         elif name in ("act", "entryRelationship", "component", "encounter"):
+            yield from _walk(reader, child)
+        elif name in ("procedure", "supply"):
+            # What is done inside it is read (the product given for an examination); itself it has no place here.
+            reader.lost(child, name, clinical=True, reason=_NO_FAMILY)
             yield from _walk(reader, child)
 
 
@@ -215,7 +240,7 @@ def _organizer(reader: Reader, element: _Element) -> Iterator[OtherEntry]:
     inner: list[OtherEntry] = []
     for component in every(element, "component"):
         observation = first(component, "observation")
-        found = _result(reader, observation) if observation is not None else None
+        found = _result(reader, observation) if observation is not None and _is_fact(observation) else None
         if found is not None and observation is not None:
             results.append(found)
             inner += _walk(reader, observation)

@@ -37,15 +37,15 @@ FAMILIES: tuple[tuple[str, str, str, Callable[[SectionContent, _Element, _Elemen
 )
 
 
-def family_entries(reader: Reader, section: _Element, entry: _Element) -> list[OtherEntry]:
-    """What an entry of a summary's family gives; nothing when its family is another one, or when it says that there is
-    nothing."""
+def family_entries(reader: Reader, section: _Element, entry: _Element) -> list[OtherEntry] | None:
+    """What an entry of a summary's family gives: nothing when it says that there is nothing, or that something was not
+    done; None when its family is another one."""
     inner = next(entry.iterchildren("{*}*"), None)
     if inner is None:
-        return []
+        return None
     roots = template_roots(inner)
     for template, member, plan, read in FAMILIES:
         if template in roots:
             found = read(SectionContent(reader, section, PLANS[plan]), entry, inner)
             return [OtherEntry(**{member: each}) for each in found]
-    return []
+    return None

@@ -98,7 +98,8 @@ def _section(reader: Reader, section: _Element) -> OtherSection:
 def _entries(reader: Reader, section: _Element, entry: _Element, told: bool) -> list[OtherEntry]:
     """The known families of an entry; a part of it that they do not hold remains in the narrative, which is kept."""
     before = len(reader.log.items)
-    found = family_entries(reader, section, entry) or known_entries(reader, entry)
+    family = family_entries(reader, section, entry)
+    found = known_entries(reader, entry) if family is None else family
     if told:
         items = reader.log.items
         for index in range(before, len(items)):
