@@ -132,7 +132,8 @@ def _lines(reader: Reader, section: _Element, kind: str) -> Iterator[MedicationL
     for entry in every(section, "entry"):
         element = first(entry, kind)
         made: MedicationLine | DeviceLine | None = None
-        if element is not None:
+        # What is not to be given is no line of a prescription.
+        if element is not None and element.get("negationInd") != "true":
             made = _medication_line(reader, element) if kind == "substanceAdministration" else _device(reader, element)
         if made is None:
             reader.lost(entry, "entry", clinical=True)

@@ -310,3 +310,14 @@ def test_a_dispensation_without_lines_is_refused() -> None:
     with pytest.raises(cda.NotCda) as caught:
         cda.read(changed(DISPENSATION, remove("//h:entry")))
     assert caught.value.code == "CDA-READ-005"
+
+
+def test_a_line_that_forbids_is_no_prescription() -> None:
+    """negationInd: lost aloud, never prescribed."""
+
+    def deny(root: Any) -> None:
+        next(root.iterfind(".//{*}entry/{*}substanceAdministration")).set("negationInd", "true")
+
+    whole, less = cda.read(PRESCRIPTION), cda.read(changed(PRESCRIPTION, deny))
+    assert len(prescription(less).lines) == len(prescription(whole).lines) - 1
+    assert less.loss.refuses
