@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import structlog
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import __version__
@@ -86,6 +86,9 @@ class RequestFrame:
 
         try:
             await self._app(scope, receive, framed)
+        except ClientDisconnect:
+            # The caller left before the end of its request: nobody is there to be answered.
+            log.info("http.caller_left", request=request_id)
         except Exception as exc:  # a fault of ours is answered here, once, and the connection stays usable
             answer = errors.bug(Request(scope), exc)
             if not status:

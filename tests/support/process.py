@@ -137,7 +137,7 @@ class GatewayProcess:
         if wait and self.kind == "serve":
             self.wait_ready()
 
-    def wait_ready(self, seconds: float = 30) -> None:
+    def wait_ready(self, seconds: float = 120) -> None:
         """Wait until it answers, or ends."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
