@@ -61,6 +61,8 @@ class Identity:
     former: tuple[dict[str, Any], ...]  #: matricules no longer in force, with the reason
     checked_at: datetime | None
     version: int
+    #: What people decided on INSi's answers: when, why, and the local traits that were settled by it.
+    decisions: tuple[dict[str, Any], ...] = ()
 
     @property
     def qualified(self) -> bool:
@@ -88,6 +90,7 @@ def _read(vault: Vault, row: Row[Any]) -> Identity:
         former=tuple(content["former"]),
         checked_at=row.checked_at,
         version=row.version,
+        decisions=tuple(content.get("decisions", ())),
     )
 
 
@@ -101,6 +104,8 @@ def load(connection: Connection, vault: Vault, identity_id: str) -> Identity:
 
 def _columns(vault: Vault, identity: Identity, now: datetime) -> dict[str, Any]:
     content = {"patient": identity.patient.model_dump(mode="json", exclude_none=True), "former": identity.former}
+    if identity.decisions:
+        content["decisions"] = identity.decisions
     return {
         "status": str(identity.patient.status),
         "attributes": list(identity.patient.attributes),
@@ -178,7 +183,8 @@ def remember(
         return identity
     held = _read(vault, row)
     same_person = _traits(held.patient) == _traits(patient)
-    if same_person and _RANK[patient.status] < _RANK[held.patient.status]:
+    less_sure = _RANK[patient.status] < _RANK[held.patient.status]
+    if less_sure and (same_person or _settled(held, patient)):
         return held
     if same_person and patient == held.patient:
         return held
@@ -201,6 +207,7 @@ def remember(
             former=held.former if same_person else (*held.former, *_dropped(held, "traits_changed", now)),
             checked_at=checked,
             version=held.version,
+            decisions=held.decisions if same_person else (),
         ),
         now,
     )
@@ -208,6 +215,14 @@ def remember(
 
 def _traits(patient: Patient) -> tuple[str | None, ...]:
     return (patient.birth_name, patient.first_given_name, str(patient.sex), patient.birth_date, patient.birth_place)
+
+
+def _settled(held: Identity, patient: Patient) -> bool:
+    """True when a person accepted INSi's answer for these very local traits, and it stands."""
+    if not held.qualified:
+        return False
+    local = strict_traits(patient).as_dict()
+    return any(decision["local"] == local for decision in held.decisions)
 
 
 def _dropped(held: Identity, reason: str, now: datetime) -> tuple[dict[str, Any], ...]:
@@ -225,6 +240,7 @@ def save(connection: Connection, vault: Vault, identity: Identity, now: datetime
         former=identity.former,
         checked_at=identity.checked_at,
         version=identity.version + 1,
+        decisions=identity.decisions,
     )
     where = {"id": identity.id, "version": identity.version}
     if sql.change(connection, identities, where, _columns(vault, changed, now)) != 1:

@@ -12,10 +12,14 @@ from conformance.identity.status import Event
 from gateway import identities
 from gateway.api.access import Caller, Language, gateway_of, needs
 from gateway.api.documents import PROBLEMS, READ_PROBLEMS
+from gateway.api.identity_questions import NO_INSI, lookup_of
 from gateway.api.receipts import local
 from gateway.api.shapes import IdentityEventIn, IdentityOut, PendingIdentity
-from gateway.problems import Conflict, Invalid, NotFound, rule
+from gateway.context import Gateway
+from gateway.neighbours import NotConfigured
+from gateway.problems import Busy, Conflict, Invalid, NotFound, rule
 from gateway.services import identity as service
+from gateway.services.identity_accept import Acceptance, accept
 from gateway.store.tables import identities as table
 
 __all__ = ["router"]
@@ -44,7 +48,15 @@ REFUSED_EVENT = rule(
     "Clear the doubt first (CLEAR_DOUTEUX), then try again.",
 )
 
-#: What a person may report; answers of INSi come from INSi alone.
+NO_NUMBER = rule(
+    "API-IDT-018",
+    "Accepter une réponse de l'INSi demande le numéro montré.",
+    "Accepting an answer of INSi needs the number shown.",
+    "Donnez matricule, tel que l'a donné POST /v1/identities/search.",
+    "Give matricule, as POST /v1/identities/search gave it.",
+)
+
+#: What a person may report by themselves; an answer of INSi is asked for again when a person accepts it.
 _ALLOWED = (
     Event.PROOF_HIGH_CHECKED,
     Event.PROOF_LOW_CHECKED,
@@ -52,6 +64,8 @@ _ALLOWED = (
     Event.SET_HOMONYME,
     Event.CLEAR_DOUTEUX,
     Event.CLEAR_HOMONYME,
+    Event.SET_FICTIF,
+    Event.STRICT_TRAIT_EDITED,
 )
 
 
@@ -90,13 +104,19 @@ async def report(
 ) -> Response:
     """Report that a proof was checked, a doubt raised or lifted, or that the patient objects to a sending.
 
+    With `INSI_FOUND_ACCEPTED` a person who saw both sets of traits accepts INSi's answer: it is asked again, must name
+    the `matricule` shown, and an answer to be reviewed needs `proof` and `reason`; another person's is never accepted.
+
     Documents that waited for this identity leave by themselves as soon as it is qualified.
     """
     gateway = gateway_of(request)
     event = None
+    if said.event == Event.INSI_FOUND_ACCEPTED:
+        return await _accepted(request, caller, identity_id, said)
     if said.event != "OPPOSED":
         if said.event not in _ALLOWED:
-            raise Invalid([BAD_EVENT.finding("/event", expected=", ".join((*_ALLOWED, "OPPOSED")))])
+            words = ", ".join((Event.INSI_FOUND_ACCEPTED, *_ALLOWED, "OPPOSED"))
+            raise Invalid([BAD_EVENT.finding("/event", expected=words)])
         event = Event(said.event)
     elif said.opposition is None:
         raise Invalid([BAD_EVENT.finding("/opposition", expected="dmp, mss, mss_citizen")])
@@ -124,6 +144,35 @@ async def report(
         identity, released = await gateway.store.write(work)
     except service.StatusError as exc:
         raise Conflict([REFUSED_EVENT.finding("/event", found=str(exc.refusal))], slug="event-refused") from None
+    return _told(gateway, identity, released)
+
+
+async def _accepted(request: Request, caller: Caller, identity_id: str, said: IdentityEventIn) -> Response:
+    """A person accepts what INSi answers."""
+    gateway = gateway_of(request)
+    if said.matricule is None:
+        raise Invalid([NO_NUMBER.finding("/matricule")])
+    row = await gateway.store.read(
+        lambda c: c.execute(
+            select(table.c.tenant_id).where(table.c.id == identity_id, table.c.tenant_id.in_(caller.tenant_ids))
+        ).first()
+    )
+    if row is None:
+        raise NotFound([UNKNOWN.finding("")])
+    tenant = next(one for one in caller.tenants if one.id == row.tenant_id)
+    acceptance = Acceptance(
+        matricule=said.matricule, proof=said.proof, reason=said.reason, by=f"client:{caller.client.id}"
+    )
+    try:
+        identity, released = await accept(gateway, lookup_of(request), tenant, identity_id, acceptance)
+    except service.StatusError as exc:
+        raise Conflict([REFUSED_EVENT.finding("/event", found=str(exc.refusal))], slug="event-refused") from None
+    except NotConfigured as exc:
+        raise Busy([NO_INSI.finding("", found=exc.missing)], slug="not-configured") from None
+    return _told(gateway, identity, released)
+
+
+def _told(gateway: Gateway, identity: identities.Identity, released: int) -> Response:
     gateway.wake()
     out = IdentityOut(
         id=identity.id,

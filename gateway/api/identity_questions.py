@@ -21,7 +21,7 @@ from gateway.services.identity_lookup import Lookup, claim_of, traits_of
 from security import json
 from security.errors import UnsafeInput
 
-__all__ = ["router"]
+__all__ = ["NO_INSI", "lookup_of", "router"]
 
 router = APIRouter(prefix="/v1/identities", tags=["identities"])
 
@@ -112,7 +112,8 @@ def _answer_lines(data: bytes) -> bytes:
     return b"".join(answers(data.splitlines(keepends=True)))
 
 
-def _lookup(request: Request) -> Lookup:
+def lookup_of(request: Request) -> Lookup:
+    """The gateway's way to INSi for questions of callers; opened at the first."""
     gateway = gateway_of(request)
     lookup: Lookup | None = getattr(request.app.state, "identity_lookup", None)
     if lookup is None:
@@ -154,7 +155,9 @@ async def search_identity(
     except TypeError:
         raise Invalid([BAD_IDENTITY.finding("")], slug="invalid-request") from None
     try:
-        found = await _lookup(request).search(tenant, traits, attributes, language, asker=asker, token=psc_token or "")
+        found = await lookup_of(request).search(
+            tenant, traits, attributes, language, asker=asker, token=psc_token or ""
+        )
     except NotConfigured as error:
         raise Busy([NO_INSI.finding("", found=error.missing)], slug="not-configured") from None
     return Response(orjson.dumps(found), media_type="application/json")
@@ -193,7 +196,7 @@ async def verify_identities(
     if faults:
         raise Invalid(faults, slug="invalid-request")
     try:
-        verified = await _lookup(request).verify(tenant, claims, language)
+        verified = await lookup_of(request).verify(tenant, claims, language)
     except NotConfigured as error:
         raise Busy([NO_INSI.finding("", found=error.missing)], slug="not-configured") from None
     return Response(orjson.dumps(verified), media_type="application/json")

@@ -192,7 +192,22 @@ class IdentityEventIn(Shape):
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
 
-    event: str = Field(description="PROOF_HIGH_CHECKED, PROOF_LOW_CHECKED, SET_DOUTEUX, CLEAR_DOUTEUX, SET_HOMONYME...")
+    event: str = Field(
+        description="INSI_FOUND_ACCEPTED (INSi is asked, and a person accepts its answer), PROOF_HIGH_CHECKED, "
+        "PROOF_LOW_CHECKED, SET_DOUTEUX, CLEAR_DOUTEUX, SET_HOMONYME, CLEAR_HOMONYME, SET_FICTIF, STRICT_TRAIT_EDITED, "
+        "OPPOSED."
+    )
+    matricule: str | None = Field(
+        None,
+        pattern="^[0-9A-Za-z]{15}$",
+        description="With INSI_FOUND_ACCEPTED, the number that was shown to the person: INSi must give it again.",
+    )
+    reason: str | None = Field(
+        None,
+        min_length=3,
+        max_length=300,
+        description="With INSI_FOUND_ACCEPTED of an answer to be reviewed: why it is this patient. Kept, sealed.",
+    )
     proof: str | None = Field(None, description="Document shown: CN, PA, CS, AV... for a proof.")
     opposition: str | None = Field(
         None,

@@ -224,6 +224,11 @@ class CourierBase:
 
         await self._again(delivery, Delivery.HELD, cause, values, refine=unless_changed)
 
+    async def let_go(self, delivery: Row[Any]) -> None:
+        """Have a held delivery whose identity is settled leave in its order: it is claimed anew, as queued."""
+        values = {"next_attempt_at": self.clock(), "expires_at": None}
+        await self._again(delivery, Delivery.QUEUED, cause_of(CauseCode.QUALIFIED), values)
+
     async def _again(
         self,
         delivery: Row[Any],

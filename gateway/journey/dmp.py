@@ -278,6 +278,10 @@ class DmpCourier(CourierBase):
         identity = load.identity
         if not identity.qualified or self.qualifier.stale(identity, self.clock()):
             identity = await self.qualifier.ensure(self, load)
+        if load.delivery.state == str(Delivery.HELD):
+            # Settled while it was being held: it leaves as if it had been released.
+            await self.let_go(load.delivery)
+            raise Stop
         if await self.store.look(lambda c: identities.opposed(c, identity.id, "dmp")):
             await self.finish(load.delivery, Delivery.REFUSED, cause_of(CauseCode.PATIENT_OPPOSED))
             raise Stop

@@ -122,6 +122,10 @@ class MailCourier(CourierBase):
             asked = Verification(delivery=delivery, identity=identity, tenant=letter.tenant)
             identity = await self.qualifier.ensure(self, asked)
             letter = replace(letter, identity=identity)
+        if delivery.state == str(Delivery.HELD):
+            # Settled while it was being held: it leaves as if it had been released.
+            await self.let_go(delivery)
+            raise Stop
         scope = "mss_citizen" if letter.citizen else "mss"
         if identity is not None and await self.store.look(lambda c: identities.opposed(c, identity.id, scope)):
             await self.finish(delivery, Delivery.REFUSED, cause_of(CauseCode.PATIENT_OPPOSED))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import structlog
 from sqlalchemy import Connection, Row
@@ -22,10 +22,9 @@ from gateway.journey.states import CauseCode
 from gateway.journey.tally import tally_identity
 from gateway.neighbours import Neighbours, NotConfigured
 from gateway.services import identity as service
-from gateway.services.identity import Found
+from gateway.services.identity import found_of
 from gateway.settings import Settings
 from gateway.tenants import Tenant
-from mappings.document.people import Ins
 
 if TYPE_CHECKING:
     from adapters.insi.messages import Individual
@@ -124,15 +123,15 @@ class Qualifier:
 
         accepted = comparison.unattended == "accept"
         event = Event.INSI_FOUND_ACCEPTED if accepted else Event.INSI_FOUND_REJECTED
-        found = _as_found(person) if accepted else None
+        found = found_of(person) if accepted else None
 
-        def work(connection: Connection) -> Identity:
+        def work(connection: Connection) -> Identity | None:
             fresh = identities.load(connection, courier.vault, load.identity.id)
-            if found is not None and fresh.patient.ins is not None and fresh.patient.ins != found.ins:
-                former = {(n.value, n.oid) for n in person.history}
-                if (fresh.patient.ins.value, fresh.patient.ins.authority) not in former:
-                    # Another active number that the base does not know as a former one: a collision, for a person.
-                    return fresh
+            if fresh.version != load.identity.version:
+                # A person, or another delivery, settled it meanwhile: what INSi said is about what it was before.
+                return None
+            if found is not None and service.collides(fresh.patient, found, person):
+                return fresh
             changed = service.apply(connection, courier.vault, fresh, event, now=courier.clock(), found=found)
             state = ("verified" if fresh.patient.ins else "retrieved") if accepted else "mismatch"
             self._tally(connection, courier, load, changed, state)
@@ -141,6 +140,8 @@ class Qualifier:
 
         held = load.delivery.state == "held"
         identity = await courier.store.write(work)
+        if identity is None:
+            return await self._again(courier, load)
         if not accepted or (found is not None and identity.patient.ins != found.ins):
             await self._hold(courier, load, cause_of(CauseCode.IDENTITY_MISMATCH), LOOK_AGAIN, identity)
             raise Stop
@@ -158,15 +159,26 @@ class Qualifier:
         if load.identity.qualified:
             event = Event.INSI_VERIFY_KO
 
-            def drop(connection: Connection) -> Identity:
+            def drop(connection: Connection) -> Identity | None:
                 fresh = identities.load(connection, courier.vault, load.identity.id)
+                if fresh.version != load.identity.version:
+                    return None
                 changed = service.apply(connection, courier.vault, fresh, event, now=courier.clock())
                 self._tally(connection, courier, load, changed, "not_found")
                 return changed
 
             dropped = await courier.store.write(drop)
+            if dropped is None:
+                return await self._again(courier, load)
             await self._hold(courier, load, cause_of(CauseCode.IDENTITY_MISMATCH), LOOK_AGAIN, dropped)
             raise Stop
+        await self._hold(courier, load, cause_of(CauseCode.IDENTITY_NOT_QUALIFIED), LOOK_AGAIN)
+        raise Stop
+
+    async def _again(self, courier: CourierBase, load: About) -> NoReturn:
+        """Leave a delivery whose identity changed while INSi was asked; it is looked at again at once."""
+        from gateway.journey.courier import Stop
+
         await self._hold(courier, load, cause_of(CauseCode.IDENTITY_NOT_QUALIFIED), LOOK_AGAIN)
         raise Stop
 
@@ -197,16 +209,3 @@ class Qualifier:
             days=self._settings.hold_days,
             look_again=look_again,
         )
-
-
-def _as_found(person: Individual) -> Found:
-    traits = person.traits
-    return Found(
-        ins=Ins(value=person.active.value, authority=person.active.oid),
-        birth_name=traits.birth_name,
-        given_names=traits.given_names,
-        first_given_name=traits.first_given_name or traits.given_names.split(" ")[0],
-        sex=traits.sex,
-        birth_date=traits.birth_date,
-        birth_place=traits.birth_place or None,
-    )

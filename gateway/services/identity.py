@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, exists, func, or_, select, update
 
@@ -19,7 +19,10 @@ from gateway.store.tables import deliveries, documents
 from gateway.vault import Vault
 from mappings.document.people import IdentityStatus, Ins, Patient, Sex
 
-__all__ = ["StatusError", "apply", "missing", "release", "state_of", "waiting"]
+if TYPE_CHECKING:
+    from adapters.insi.messages import Individual
+
+__all__ = ["StatusError", "apply", "collides", "found_of", "missing", "release", "state_of", "waiting"]
 
 _HUB = {
     Status.PROV: IdentityStatus.PROVISIONAL,
@@ -61,6 +64,28 @@ class Found:
     sex: str
     birth_date: str
     birth_place: str | None
+
+
+def found_of(person: Individual) -> Found:
+    """What INSi says of a person, as it is kept; the first given name is taken from the list when it is left out."""
+    traits = person.traits
+    return Found(
+        ins=Ins(value=person.active.value, authority=person.active.oid),
+        birth_name=traits.birth_name,
+        given_names=traits.given_names,
+        first_given_name=traits.first_given_name or traits.given_names.split(" ")[0],
+        sex=traits.sex,
+        birth_date=traits.birth_date,
+        birth_place=traits.birth_place or None,
+    )
+
+
+def collides(patient: Patient, found: Found, person: Individual) -> bool:
+    """True when INSi names another active number, and does not know the one held as a former one (collision)."""
+    held = patient.ins
+    if held is None or held == found.ins:
+        return False
+    return (held.value, held.authority) not in {(former.value, former.oid) for former in person.history}
 
 
 def apply(

@@ -123,9 +123,21 @@ class Lookup:
         asker: Actor | None = None,
         token: str = "",
     ) -> dict[str, Any]:
+        """Look one person up, as :meth:`person` does; as callers read it."""
+        return shown(await self.person(tenant, traits, attributes, asker=asker, token=token), language)
+
+    async def person(
+        self,
+        tenant: Tenant,
+        traits: Traits,
+        attributes: Iterable[str],
+        *,
+        asker: Actor | None = None,
+        token: str = "",
+    ) -> SearchResult:
         """Look one person up, in the name of the structure, or of a professional (``asker``) proven by a token."""
         if asker is None:
-            return shown(await self._neighbours.insi(tenant).search(traits, attributes=attributes), language)
+            return await self._neighbours.insi(tenant).search(traits, attributes=attributes)
         who = asker
         client = self._neighbours.insi_psc(tenant)
 
@@ -142,7 +154,7 @@ class Lookup:
             ]
 
         bearer = token if self._settings.insi.psc_token == "bearer" else ""  # noqa: S105 - the name of a way
-        return shown(await client.search(traits, attributes=attributes, assertions=fresh, bearer=bearer), language)
+        return await client.search(traits, attributes=attributes, assertions=fresh, bearer=bearer)
 
     async def verify(self, tenant: Tenant, claims: Iterable[Claim], language: str) -> list[dict[str, Any]]:
         """Verify identities held, in lots; answers carry the caller's references and no trait."""
