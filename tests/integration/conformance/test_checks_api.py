@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from sqlalchemy import func, select
 
@@ -17,7 +18,10 @@ from gateway.app import create_app
 from gateway.runtime import open_gateway
 from gateway.settings import Settings
 from gateway.store.tables import documents
+from mappings import document as hub
+from mappings import fhir
 from security.tokens import make_client_key
+from tests.support import documents as fhir_documents
 from tests.support.cda import changed, one, written
 
 Work = Callable[[httpx.AsyncClient, Any], Awaitable[Any]]
@@ -134,3 +138,35 @@ def test_a_test_identity_is_refused_by_a_gateway_in_production(ask: Callable[...
         assert "INS-OID-001" in {finding["code"] for finding in answer.json()["findings"]}
 
     ask(work, environment="production")
+
+
+def test_the_value_sets_of_a_pack_hold_for_every_way_in(ask: Callable[..., Any], tmp_path: Path) -> None:
+    """``POST /v1/checks``, ``$validate`` and what is fed are judged by the newer set of a pack."""
+    from conformance import terminology
+    from gateway import packs
+    from gateway.services.intake import IntakeOptions, IntakeRefused, convert
+    from tests.integration.conformance.test_packs_fhir import SYSTEM, VALUES, package
+
+    gender = VALUES | {
+        "compose": {"include": [{"system": SYSTEM["identifier"][0]["value"], "concept": [{"code": "X"}]}]}
+    }
+    (tmp_path / "gender.tgz").write_bytes(package(SYSTEM, gender))
+    packs.add(tmp_path / "gender.tgz", tmp_path / "packs", datetime.now(UTC))
+    bundle = fhir.write(hub.load(fhir_documents.report())).bundle
+
+    async def work(client: httpx.AsyncClient, _: Any) -> None:
+        answer = await client.post("/v1/checks", content=written("report"), headers=XML)
+        assert "CDA-HDR-012" in {finding["code"] for finding in answer.json()["findings"]}
+        answer = await client.post(
+            "/fhir/$validate", content=orjson.dumps(bundle), headers={"content-type": "application/fhir+json"}
+        )
+        said = {issue["details"]["coding"][0]["code"] for issue in answer.json()["issue"]}
+        assert "CDA-HDR-012" in said
+        with pytest.raises(IntakeRefused) as refused:
+            convert(written("report"), "cda", IntakeOptions(fresh_oid="2.25.1", now="2026-11-22T10:00:00+01:00"))
+        assert "CDA-HDR-012" in {finding.code for finding in refused.value.findings}
+
+    try:
+        ask(work)
+    finally:
+        terminology.restore()

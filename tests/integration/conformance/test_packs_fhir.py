@@ -30,7 +30,7 @@ NEW = changed(
     written("report"),
     lambda root: one(root, "recordTarget/patientRole/patient/administrativeGenderCode").set("code", "X"),
 )
-SYSTEM = {
+SYSTEM: dict[str, Any] = {
     "resourceType": "CodeSystem",
     "url": "https://example.org/CodeSystem/gender",
     "identifier": [{"system": "urn:ietf:rfc:3986", "value": f"urn:oid:{HL7_GENDER}"}],
