@@ -305,22 +305,29 @@ def figures(
     earlier = _earlier(connection, lines, period.start)
     given = _given(connection, subject, as_of)
     measured: dict[str, Measured] = {}
+    funnels: list[tuple[tuple[str, ...], Where, Funnel]] = []
     for name, measure in rules.measures.items():
         if measure.events is None:
             measured[name] = _from_outside(name, measure, rules, given)
             continue
         wanted = _kinds(measure)
-        mine = [line for line in lines if line.kind in wanted]
-        options: dict[str, Any] = {
-            "chosen": chosen,
-            "where": where_of(measure, rules),
-            "start": period.start,
-            "end": period.end,
-            "closes": period.closes,
-            "basis": period.basis,
-        }
-        of_documents = wanted == ("dmp.document",)
-        funnel = documents(mine, earlier=earlier, **options) if of_documents else events(mine, **options)
+        where = where_of(measure, rules)
+        # Measures that differ by their unit alone are told from the same lines, sorted out once.
+        funnel = next((made for kinds, conditions, made in funnels if (kinds, conditions) == (wanted, where)), None)
+        if funnel is None:
+            mine = [line for line in lines if line.kind in wanted]
+            options: dict[str, Any] = {
+                "chosen": chosen,
+                "where": where,
+                "start": period.start,
+                "end": period.end,
+                "closes": period.closes,
+                "basis": period.basis,
+            }
+            of_documents = wanted == ("dmp.document",)
+            funnel = documents(mine, earlier=earlier, **options) if of_documents else events(mine, **options)
+            funnels.append((wanted, where, funnel))
+        funnel = funnel.copy()
         measured[name] = Measured(
             name=name, value=_number(funnel, measure.unit), source="ledger", unit=measure.unit, funnel=funnel
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final, NamedTuple
 
@@ -165,6 +165,17 @@ class Funnel:
     late_deletions: int = 0  #: by the author after the close: flagged, not subtracted
     #: Entries behind each number, by ``refused/reason``, ``repeats/reason`` or ``excluded/reason``.
     behind: dict[str, list[str]] = field(default_factory=dict)
+
+    def copy(self) -> Funnel:
+        """Another of the same, for a measure that leaves out more by its unit."""
+        return replace(
+            self,
+            refused=self.refused.copy(),
+            repeats=self.repeats.copy(),
+            excluded=self.excluded.copy(),
+            countable=self.countable.copy(),
+            behind={reason: list(behind) for reason, behind in self.behind.items()},
+        )
 
     def refuse(self, reason: str, line: Line) -> None:
         """Count an entry that was not accepted."""
