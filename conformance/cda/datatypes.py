@@ -52,7 +52,11 @@ def _text(element: _Element) -> bool:
     text = element.text
     if text and not text.isspace():
         return True
-    return any(child.tail and not child.tail.isspace() for child in element)
+    for child in element:
+        tail = child.tail
+        if tail and not tail.isspace():
+            return True
+    return False
 
 
 _NULL_BELOW: Final = etree.XPath("descendant::*[@nullFlavor]")
@@ -349,11 +353,19 @@ def ts(element: _Element, report: Report) -> None:
         report.add(rules.TS_CHILDREN, element)
 
 
+#: Most times there are, all of the calendar and with their offset: nothing need be computed of them.
+_USUAL: Final = re.compile(
+    r"[12][0-9]{3}(?:0[1-9]|1[0-2])(?:0[1-9]|1[0-9]|2[0-8])"
+    r"(?:(?:[01][0-9]|2[0-3])[0-5][0-9](?:[0-5][0-9])?[+-](?:0[0-9]|1[0-3])[0-5][0-9])?",
+    re.ASCII,
+)
+
+
 def _point(element: _Element, report: Report) -> None:
     value = element.get("value")
     if (value is None) == (element.get("nullFlavor") is None):
         report.add(rules.TS_VALUE, element, expected="value")
-    if value is None:
+    if value is None or _USUAL.fullmatch(value):
         return
     found = instant(value)
     if found is None:
@@ -380,6 +392,8 @@ def ivl_ts(element: _Element, report: Report) -> None:
             _point(element, report)
     if ("center" in parts and len(parts) > 1) or {"width", "low", "high"} <= parts.keys():
         report.add(rules.IVL_PARTS, element)
+    if "center" in parts:
+        _point(parts["center"], report)
     low, high, width = parts.get("low"), parts.get("high"), parts.get("width")
     if (low is not None and low.get("nullFlavor") == "PINF") or (high is not None and high.get("nullFlavor") == "NINF"):
         report.add(rules.IVL_INFINITE, element)
