@@ -297,7 +297,10 @@ async def convert_sent(gateway: Gateway, sent: Sent) -> Intake:
         max_document_bytes=settings.dmp.max_document_bytes,
     )
     try:
-        return open_parcel(await gateway.compute(convert, sent.body, sent.form, options))
+        body, sent.body = sent.body, b""
+        converting = gateway.compute(convert, body, sent.form, options)
+        del body
+        return open_parcel(await converting)
     except IntakeRefused as exc:
         if exc.too_large:
             raise TooLarge(exc.findings, slug="document-too-large") from None

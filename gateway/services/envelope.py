@@ -114,11 +114,11 @@ class Envelope(Part):
     counting: Counting = Counting()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Sent:
     """A document as sent, its form, and what was said beside it."""
 
-    body: bytes
+    body: bytes  #: let go once it is converted: of a large document each copy counts
     form: Form
     envelope: Envelope
     actor_id: str | None = None  #: PS_IdNat, when given in a header
