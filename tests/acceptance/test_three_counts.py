@@ -13,7 +13,9 @@ from tests.support import documents
 from tests.support.counting import differences, wait_sealed
 
 numbers = itertools.count(860_000)
-MAILED: dict[str, Any] = {"deliverTo": {"mss": {"recipients": [{"address": "dr.exemple@medecin.formation.mssante.fr"}]}}}
+MAILED: dict[str, Any] = {
+    "deliverTo": {"mss": {"recipients": [{"address": "dr.exemple@medecin.formation.mssante.fr"}]}}
+}
 FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("dmp", {"fault": "lost_after_acceptance", "transaction": "TD2.1a"}),
     ("dmp", {"fault": "registry_error", "transaction": "TD2.1a", "parameters": {"code": "XDSRegistryMetadataError"}}),
