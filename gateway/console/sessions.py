@@ -20,7 +20,7 @@ from gateway.store.console_tables import accounts, console_sessions
 from gateway.vault import Vault
 from security import json
 
-__all__ = ["IDLE", "LONGEST", "Session", "close", "close_expired", "load", "open_session", "state_purpose"]
+__all__ = ["IDLE", "LONGEST", "OWNER", "Session", "close", "close_expired", "load", "open_session", "state_purpose"]
 
 #: Without a request for so long, one signs in again (ANSSI, PA-022: end sessions after inactivity).
 IDLE: Final = timedelta(minutes=30)
@@ -28,7 +28,7 @@ LONGEST: Final = timedelta(hours=10)
 #: How often "seen" is written: a page view is not worth a commit each.
 _NOTE_EVERY: Final = timedelta(minutes=1)
 #: Sessions belong to the gateway, not to one of its tenants.
-_OWNER: Final = "console"
+OWNER: Final = "console"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ def _sealed(vault: Vault, session: Session) -> bytes:
         "purpose": session.purpose,
         "legal_basis": session.legal_basis,
     }
-    return vault.seal(_OWNER, orjson.dumps(content), session.id)
+    return vault.seal(OWNER, orjson.dumps(content), session.id)
 
 
 def open_session(
@@ -91,7 +91,7 @@ def load(connection: Connection, vault: Vault, token: str, *, now: datetime) -> 
     if row is None or row.expires_at <= now or row.seen_at + IDLE <= now or row.disabled_at is not None:
         return None
     try:
-        content = json.loads(vault.open(_OWNER, bytes(row.sealed), row.id))
+        content = json.loads(vault.open(OWNER, bytes(row.sealed), row.id))
     except ValueError:
         return None
     who = content.pop("viewer")
