@@ -31,7 +31,7 @@ _XSI_TYPE: Final = XSI + "type"
 
 
 def _volets() -> list[tuple[str, Tests]]:
-    table = load(_FILE)
+    table = load(_FILE, "volets")
     return [(each["id"], read_tests(_FILE, each["rules"], each["source"])) for each in table["volets"]]
 
 

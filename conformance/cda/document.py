@@ -27,7 +27,7 @@ _STRUCTURE: Final = "1.2.250.1.71.4.2.2"
 
 
 def _load() -> tuple[etree.XPath, list[tuple[etree.XPath, Tests]]]:
-    table = load(_FILE)
+    table = load(_FILE, "rules")
     tests = [
         (xpath(_FILE, "on", each["on"]), read_tests(_FILE, each["rules"], table["source"])) for each in table["rules"]
     ]

@@ -42,11 +42,13 @@ def is_base64(text: str) -> bool:
     if not text.isascii():
         return False
     data = text.encode("ascii")
-    core = data.rstrip(_SPACES + b"=")
-    padding = data.count(b"=", len(core))
-    if core.translate(None, _DIGITS):
+    found = data.find(b"=")
+    end = found if found >= 0 else len(data)
+    padding = data.count(b"=", end)
+    if len(data.translate(None, _DIGITS)) > padding or data[end:].strip(_SPACES + b"="):
         return False
-    number = len(core) - sum(core.count(space) for space in _SPACES)
+    # A byte is looked for ten times quicker than it is counted, and mostly it is not there.
+    number = end - sum(data.count(space, 0, end) for space in _SPACES if space in data)
     return number > 0 and (number % 4 == 0 or (number % 4, padding) in _WHOLE)
 
 

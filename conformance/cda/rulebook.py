@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,15 @@ FOLDER: Final = Path(__file__).parents[1] / "rules"
 #: Prefixes a rule may use in its XPath.
 PREFIXES: Final = {"h": "urn:hl7-org:v3", "xsi": "http://www.w3.org/2001/XMLSchema-instance", **NAMESPACES}
 _KEYS: Final = frozenset("code test at found expected fr en fix_fr fix_en source severity".split())
+_LITERAL: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
+_PREFIX: Final = re.compile(r"(?<![\w.:-])([A-Za-z_][\w.-]*):(?=[A-Za-z_*])")
+_CALL: Final = re.compile(r"([A-Za-z_][\w:.-]*)\s*\(")
+#: What may stand before a parenthesis: functions of XPath 1.0, node tests, operators.
+_CALLED: Final = frozenset(
+    "last position count id local-name namespace-uri name string concat starts-with contains substring-before "
+    "substring-after substring string-length normalize-space translate boolean not true false lang number sum floor "
+    "ceiling round node text comment processing-instruction and or div mod".split()
+)
 
 
 _Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -37,14 +47,16 @@ class RuleFileError(ValueError):
     """A rule file is wrong: its name, and where."""
 
 
-def load(name: str) -> dict[str, Any]:
-    """Read a rule file of ours."""
+def load(name: str, *members: str) -> dict[str, Any]:
+    """Read a rule file of ours, which has these members. Raises :class:`RuleFileError`."""
     try:
         found: Any = yaml.load((FOLDER / name).read_bytes(), Loader=_Loader)  # noqa: S506 - safe loader, own file
     except yaml.YAMLError as exc:
         raise RuleFileError(f"{name}: {exc}") from exc
     if not isinstance(found, dict) or "source" not in found:
         raise RuleFileError(f"{name}: a mapping with a source is expected")
+    if lacking := [member for member in members if not found.get(member)]:
+        raise RuleFileError(f"{name}: without {lacking}")
     return found
 
 
@@ -75,6 +87,11 @@ class Tests:
 
 def xpath(file: str, code: str, text: str) -> etree.XPath:
     """Compile an XPath of a rule file. Raises :class:`RuleFileError`."""
+    bare = _LITERAL.sub("''", text)
+    # Names are known to libxml2 only when a step or a call is reached: a wrong one would fail at some request.
+    unknown = set(_PREFIX.findall(bare)) - PREFIXES.keys() | set(_CALL.findall(bare)) - _CALLED
+    if unknown:
+        raise RuleFileError(f"{file}: {code}: unknown names {sorted(unknown)}: {text}")
     try:
         return etree.XPath(text, namespaces=PREFIXES)
     except etree.XPathSyntaxError as exc:

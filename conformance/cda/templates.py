@@ -93,7 +93,7 @@ class _Reader:
     def __init__(self, file: str, rules: dict[str, Rule]) -> None:
         self.file = file
         self.rules = rules
-        table = load(file)
+        table = load(file, "templates")
         self.source = table["source"]
         self.rows = table["templates"]
 
