@@ -211,8 +211,6 @@ class Demonstration:
                 }
             )
             self.gateway = open_gateway(settings)
-            if isinstance(sandbox, SandboxProcess):
-                self.gateway.health["not_ours"] = {sandbox.pid}
             pharmacy = structure_certificates(
                 sandbox.pki, self.folder / "pharmacy", structure_id=PHARMACY[0], structure_name=PHARMACY[1]
             )

@@ -60,8 +60,9 @@ READ_PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _out(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse(value.model_dump(mode="json", by_alias=True, exclude_none=True), status, headers)
+def _out(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    said = value.model_dump_json(by_alias=True, exclude_none=True)
+    return Response(said, status, headers, media_type="application/json")
 
 
 @router.post(

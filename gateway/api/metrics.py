@@ -31,8 +31,8 @@ CPU = Gauge("passerelle_cpu_seconds", "CPU time used since the start, by part.",
 RSS = Gauge("passerelle_resident_bytes", "Memory held, by part.", ["part"])
 
 
-def _processes(not_ours: frozenset[int]) -> None:
-    """CPU and memory of this process and of its pool, children of children included; ``not_ours`` left out."""
+def _processes(pool: tuple[int, ...]) -> None:
+    """CPU and memory of this process and of those of its pool, by their numbers."""
     import psutil
 
     me = psutil.Process()
@@ -40,10 +40,9 @@ def _processes(not_ours: frozenset[int]) -> None:
     CPU.labels("gateway").set(spent.user + spent.system)
     RSS.labels("gateway").set(me.memory_info().rss)
     cpu = rss = 0.0
-    for child in me.children(recursive=True):
-        if child.pid in not_ours:
-            continue
+    for number in pool:
         try:
+            child = psutil.Process(number)
             with child.oneshot():
                 used = child.cpu_times()
                 cpu += used.user + used.system
@@ -100,7 +99,8 @@ async def metrics(request: Request) -> Response:
         LAG.set(gateway.pulse.percentile(0.99))
     REFUSED.set(gateway.gate.refused)
     INSIDE.set(gateway.gate.inside)
-    await asyncio.to_thread(_processes, frozenset(gateway.health.get("not_ours", ())))
+    # Named rather than looked for among all the processes of the machine, which takes ten times as long.
+    await asyncio.to_thread(_processes, tuple(getattr(gateway.pool, "_processes", None) or ()))
     OPEN.clear()
     for destination, state, count, _ in rows:
         OPEN.labels(destination, state).set(count)

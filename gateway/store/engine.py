@@ -133,8 +133,7 @@ class Store:
                 if patience is not None:
                     raw: Any = connection.connection.dbapi_connection
                     raw.execute(f"PRAGMA busy_timeout={patience}")
-            with connection.begin():
-                return work(connection)
+            return _read_once(connection, work)
         except (OperationalError, InterfaceError, sqlite3.OperationalError) as exc:
             if connection is not None:
                 self._kept.connection = None
@@ -193,6 +192,19 @@ class Store:
         self.read_engine.dispose()
 
 
+def _read_once(connection: Connection, work: Callable[[Connection], T]) -> T:
+    """Run a read of one instant; SQLAlchemy's own beginning and end cost more than most of what is read."""
+    raw: Any = connection.connection.dbapi_connection
+    raw.execute("BEGIN")
+    try:
+        return work(connection)
+    finally:
+        if connection.in_transaction():
+            connection.rollback()  # a statement went SQLAlchemy's way, which then counts the transaction as its own
+        elif raw.in_transaction:
+            raw.execute("ROLLBACK")
+
+
 def _postgres_engine(url: URL, connections: int) -> Engine:
     defaults = {name: value for name, value in _POSTGRES_DEFAULTS.items() if name not in url.query}
     return create_engine(
@@ -224,6 +236,7 @@ def _sqlite_engine(url: str, *, begin: str, cache_kib: int) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         raw: Any = connection.connection.dbapi_connection
-        raw.execute(begin)
+        if not raw.in_transaction:
+            raw.execute(begin)
 
     return engine

@@ -107,9 +107,9 @@ def run(connection: Connection, statement: Executable, values: Mapping[str, Any]
 
 
 def _quick(connection: Connection, plan: _Plan, values: Mapping[str, Any], first: bool) -> Done:
-    if not connection.in_transaction():
-        connection.begin()
     raw: Any = connection.connection.dbapi_connection
+    if not raw.in_transaction:
+        connection.begin()
     try:
         parameters = plan.parameters(values)
     except Exception as exc:
