@@ -119,7 +119,7 @@ def _copied(node: Node, personal: bool) -> Node:
 
 
 def _tree() -> Node:
-    table = load(_FILE)
+    table = load(_FILE, "groups", "elements")
     groups: dict[str, dict[str, Node]] = {}
     for name in _in_order(table["groups"]):
         root = Node()
@@ -205,7 +205,7 @@ def _typed(element: _Element, report: Report) -> None:
         return
     prefix, _, local = element.get(_XSI_TYPE, "").strip().rpartition(":")
     if local != node.kind or element.nsmap.get(prefix or None) != "urn:hl7-org:v3":
-        report.add(rules.OTHER_TYPE, element, _XSI_TYPE, found=shown(element, _XSI_TYPE), expected=node.kind)
+        report.add(rules.TYPE_CHANGED, element, _XSI_TYPE, found=shown(element, _XSI_TYPE), expected=node.kind)
 
 
 def _nulled(root: _Element) -> frozenset[_Element]:

@@ -137,13 +137,6 @@ TOO_MUCH: Final = _rule(
     Severity.INFORMATION,
 )
 # --- Any type -------------------------------------------------------------------------------------------------------
-OTHER_TYPE: Final = _rule(
-    "CDA-DT-005",
-    "Le type xsi:type n'est pas celui que l'en-tête français donne à cet élément.",
-    "The xsi:type is not the one the French header gives to this element.",
-    "Retirez xsi:type : le type est connu.",
-    "Remove xsi:type: the type is known.",
-)
 NULL_ALONE: Final = _rule(
     "CDA-DT-001",
     "Un élément avec nullFlavor porte encore autre chose.",
@@ -161,10 +154,10 @@ NULL_KIND: Final = _rule(
 )
 TYPE_CHANGED: Final = _rule(
     "CDA-DT-003",
-    "Le type xsi:type n'est pas celui du modèle.",
-    "The xsi:type is not the one of the model.",
-    "Retirez xsi:type.",
-    "Remove xsi:type.",
+    "Le type xsi:type n'est pas celui que l'en-tête français donne à cet élément.",
+    "The xsi:type is not the one the French header gives to this element.",
+    "Retirez xsi:type : le type est connu.",
+    "Remove xsi:type: the type is known.",
 )
 NULL_BESIDE: Final = _rule(
     "CDA-DT-004",

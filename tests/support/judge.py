@@ -63,6 +63,7 @@ class Judge:
                 row = orjson.loads(line)
                 self._known[row["k"]] = row["e"]
         self._new: list[bytes] = []
+        self._whole: Any = None
 
     def errors(self, data: bytes) -> list[str]:
         """The numbers of the assertions that refuse a document; ``XSD``, and ``<schema>:!`` when one cannot run."""
@@ -75,6 +76,12 @@ class Judge:
             if len(self._new) >= 50:
                 self.save()
         return self._known[key]
+
+    def whole(self, data: bytes) -> list[str]:
+        """The same answer by all the rules on the whole document, as the outside checker gives it."""
+        found = _numbered(self._tool, self._pack, contexts=False, whole=True) if self._whole is None else self._whole
+        self._whole = found
+        return sorted({_number(each) for each in self._tool.errors(found.check(data))})
 
     def save(self) -> None:
         """Keep the answers that are new."""
@@ -175,7 +182,7 @@ def _listed(tool: ModuleType, name: str, path: Path) -> Iterator[Assertion]:
     del keep
 
 
-def _numbered(tool: ModuleType, pack: Path, *, contexts: bool) -> Any:
+def _numbered(tool: ModuleType, pack: Path, *, contexts: bool, whole: bool = False) -> Any:
     """The outside checker with numbers for messages (and, on demand, a report for each context met)."""
 
     class Numbered(tool.Checker):  # type: ignore[misc, name-defined]
@@ -201,7 +208,7 @@ def _numbered(tool: ModuleType, pack: Path, *, contexts: bool) -> Any:
                 for child in list(each):
                     each.remove(child)
                 each.text = text
-            if not contexts:
+            if not contexts and not whole:
                 for pattern in list(schema.iter(f"{tool.SCH}pattern")):
                     # 148 rules of unknown children, which only warn, take two thirds of the time.
                     if all(each.get("role") == "warning" for each in pattern.iter(f"{tool.SCH}assert")) and (

@@ -52,6 +52,26 @@ def _ips_section(number: int) -> bytes:
     return xml.serialize(root, declaration=False)
 
 
+def _plain_sections() -> bytes:
+    """Sections of text alone that a VSM may have and our writers do not write: functional status and plan of care."""
+    root = tree(_ips_section(0))
+    body = one(root, "component/structuredBody")
+    body.clear()
+    for ids, code in (
+        (("2.16.840.1.113883.10.20.1.5", "1.3.6.1.4.1.19376.1.5.3.1.3.17"), "47420-5"),
+        (("2.16.840.1.113883.10.20.1.10", "1.3.6.1.4.1.19376.1.5.3.1.3.31", "1.2.250.1.213.1.1.2.154"), "18776-5"),
+    ):
+        templates = "".join(f'<templateId root="{each}"/>' for each in ids)
+        text = (
+            f'<x xmlns="urn:hl7-org:v3"><component><section>{templates}'
+            f'<id root="11111111-1111-4111-8111-1111111{code.replace("-", "")[:5]}"/>'
+            f'<code code="{code}" codeSystem="2.16.840.1.113883.6.1"/><title>Texte</title><text>Rien.</text></section>'
+            "</component></x>"
+        )
+        body.append(xml.parse(text.encode(), xml.CDA_LIMITS)[0])
+    return xml.serialize(root, declaration=False)
+
+
 def _ips_sections() -> list[_Element]:
     return list(one(tree(official("IPS-FR_2024.01")), "component/structuredBody").iterchildren(f"{H}component"))
 
@@ -114,6 +134,7 @@ _SOURCES: dict[str, tuple[Callable[[], bytes], tuple[Callable[[_Element], object
     "official-ep": (lambda: official("eP-MED-DM_2024.01_PosoStruct"), ()),
     "official-ips": (lambda: official("IPS-FR_2024.01"), ()),
     **{f"ips-{number}": (functools.partial(_ips_section, number), ()) for number in range(19)},
+    "plain-sections": (_plain_sections, ()),
     "official-n1": (lambda: official("DOC_NON_STRUCTURE_CDA-R2-N1"), ()),
 }
 BASES = tuple(_SOURCES)

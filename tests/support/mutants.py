@@ -116,10 +116,15 @@ def sampled(name: str, count: int) -> Iterator[Mutant]:
     """Some of the changes of one document, always the same."""
     data = base(name)
     every = list(_operations(tree(data), set(), name in OUTLINES))
-    for operation, path, work in random.Random(name).sample(every, min(count, len(every))):
+    random.Random(name).shuffle(every)
+    found = 0
+    for operation, path, work in every:
         root = tree(data)
-        if work(one(root, path)):
+        if found < count and work(one(root, path)):
+            found += 1
             yield Mutant(name, operation, path, xml.serialize(root, declaration=False))
+        if found >= count:
+            return
 
 
 def made(name: str) -> bytes:
