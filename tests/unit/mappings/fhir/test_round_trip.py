@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from conformance.fhir import check_bundle
+from conformance.fhir.base import validate
 from mappings import fhir
 from mappings.loss import Fate
 from mappings.projection import losses, projected
@@ -35,6 +36,7 @@ def check(document: Any) -> None:
     assert told == {(i.place, i.fate) for i in losses(document, "fhir")}
     assert [i for i in reading.loss.items if i.fate is not Fate.CARRIED] == []
     assert fhir_tools.base_errors(written.bundle) == []
+    assert validate(written.bundle).findings == ()
     assert {f.code for f in check_bundle(written.bundle).errors} <= OF_THE_SOURCE
 
 
