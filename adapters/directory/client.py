@@ -158,6 +158,18 @@ class DirectoryClient:
             self._cache.popitem(last=False)
         return entries
 
+    def forget_mailbox(self, address: str) -> int:
+        """Ask anew next time about whoever was said to have this mailbox, once it proved closed; how many answers."""
+        wanted = address.lower()
+        stale = [
+            key
+            for key, (_, entries) in self._cache.items()
+            if any(box.address.lower() == wanted for entry in entries for box in entry.mailboxes)
+        ]
+        for key in stale:
+            del self._cache[key]
+        return len(stale)
+
     def forget(self, identifier: str) -> None:
         """Ask anew next time about a RPPS or a structure, once what was told of it proved wrong."""
         for kind in ("rpps", "person", "structure"):

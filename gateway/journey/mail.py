@@ -76,6 +76,10 @@ PARTLY = Cause(
 )
 
 
+#: The operator knows no such mailbox.
+_CLOSED = "MSS-OUT-ADDRESS"
+
+
 class MailCourier(CourierBase):
     """Sends documents and messages by MSSanté."""
 
@@ -247,6 +251,9 @@ class MailCourier(CourierBase):
             worst = result.worst
             self.heard(up=worst.code not in _DOWN)
             log.info("mss.answered", delivery=delivery.id, outcome=str(worst.kind), code=worst.code, due=len(due))
+            if self.gateway.directory is not None:
+                for address in (a for a, outcome in result.outcomes.items() if outcome.code == _CLOSED):
+                    self.gateway.directory.closed(address)
         ends = worst is None or worst.kind in (Kind.ACCEPTED, Kind.REFUSED)
         if ends:
             self.moment("before_ack")

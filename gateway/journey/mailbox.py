@@ -23,6 +23,7 @@ from adapters.mss.inbox import Folders, Handled, Inbox, Seen
 from adapters.mss.message import OutgoingMail
 from adapters.mss.outcomes import Kind
 from adapters.mss.receive import MailKind, integration_code
+from adapters.mss.tracking import EventKind, events
 from conformance.verdict import Text
 from gateway import __version__
 from gateway.context import Gateway
@@ -235,6 +236,10 @@ class MailReceiver:
             await gateway.store.write(
                 lambda c: apply_notice(c, gateway.vault, reader.tenant.id, received, now=now, raw=raw), NORMAL
             )
+            if gateway.directory is not None:
+                for event in events(received):
+                    if event.kind is EventKind.BOUNCED and event.code.startswith("5.1."):
+                        gateway.directory.closed(event.recipient)
             return Handled(answer=False)
         if received.accepted and received.kind is MailKind.AUTOMATIC:
             return Handled(answer=False)

@@ -152,6 +152,11 @@ class Directory:
         await asyncio.gather(*self._asking.values(), return_exceptions=True)
         await self._client.aclose()
 
+    def closed(self, address: str) -> None:
+        """A mailbox proved closed or unknown: whoever was said to have it is asked about anew (mss.md 10)."""
+        if forgotten := self._client.forget_mailbox(address):
+            log.info("directory.doubted", answers=forgotten)
+
     async def reached(self, rpps: str | None, structure: str | None) -> Reached | None:
         """Who a RPPS, a structure, or a RPPS at a structure names; None when unknown or no longer active.
 

@@ -181,3 +181,16 @@ def test_an_author_s_check_is_asked_once(running: Demonstration, vendor: Client)
     before = len(simulator(running, "directory", "/exchanges").json())
     assert warned(vendor, written_by("899700218896")) == []
     assert len(simulator(running, "directory", "/exchanges").json()) == before
+
+
+def test_a_mailbox_that_proves_closed_is_asked_about_again(running: Demonstration, vendor: Client) -> None:
+    """The operator knows no such mailbox: the next message to the same number asks the directory anew."""
+    words = {"code": 550, "text": "5.1.1 inconnu"}
+    fault(running, "mss", fault="5xx", transaction="RCPT", parameters=words)
+    sent = mailed(vendor, {"rpps": RETIRED})
+    assert sent.status_code == 202, sent.text
+    failed = follow(vendor, sent.json()["id"])["deliveries"][0]["recipientStates"][0]
+    assert (failed["state"], failed["code"]) == ("failed", "MSS-OUT-ADDRESS")
+    before = len(simulator(running, "directory", "/exchanges").json())
+    assert mailed(vendor, {"rpps": RETIRED}).status_code == 202
+    assert len(simulator(running, "directory", "/exchanges").json()) > before
