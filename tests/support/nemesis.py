@@ -71,6 +71,15 @@ class Nemesis:
 
         asyncio.run_coroutine_threadsafe(_call(change), self._loop).result(10)
 
+    def stop_listening(self) -> None:
+        """Nobody is there any more."""
+
+        async def close() -> None:
+            if self._server is not None:
+                self._server.close()
+
+        asyncio.run_coroutine_threadsafe(close(), self._loop).result(10)
+
     def stop(self) -> None:
         """Close everything."""
 
