@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import Phase, given, seed, settings
 
 from mappings import cda
 from tests.support import documents
+from tests.support.generated import each
 from tests.support.strategies import dispensations, prescriptions, reports
 
 pytestmark = pytest.mark.official
@@ -36,14 +36,11 @@ def _generated(ans_check: Check, strategy: Any, number: int) -> dict[str, int]:
     """The findings on so many generated documents, each with its count."""
     found: dict[str, int] = {}
 
-    @seed(20261120)
-    @settings(max_examples=number, database=None, phases=[Phase.generate])
-    @given(strategy())
-    def run(document: Any) -> None:
+    def use(document: Any) -> None:
         for finding in ans_check(cda.write(document).data):
             found[finding] = found.get(finding, 0) + 1
 
-    run()
+    assert each(strategy, number, use) == number
     return found
 
 

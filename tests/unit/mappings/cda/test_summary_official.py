@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import Phase, given, seed, settings
 
 from mappings import cda
 from mappings.cda.medication_line_write import PATIENT_INSTRUCTION, REFERENCE
@@ -33,6 +32,7 @@ from mappings.cda.section_products_write import DEVICE, RANK, VACCINE
 from mappings.cda.section_treatments_write import TREATMENT
 from mappings.document.summary import Absence
 from tests.support import documents
+from tests.support.generated import each
 from tests.support.strategies import summaries
 from tests.unit.mappings.cda.support import find, tree
 
@@ -77,14 +77,7 @@ ENTRIES = (
 
 def generated(number: int, use: Callable[[Any], object]) -> None:
     """Use so many seeded summaries."""
-
-    @seed(20261121)
-    @settings(max_examples=number, database=None, phases=[Phase.generate])
-    @given(summaries())
-    def run(document: Any) -> None:
-        use(document)
-
-    run()
+    assert each(summaries, number, use) == number
 
 
 @pytest.mark.official

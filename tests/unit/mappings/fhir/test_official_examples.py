@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from conformance.fhir import check_bundle
 from conformance.fhir.base import validate
@@ -16,6 +14,7 @@ from mappings import cda, fhir
 from mappings.loss import Fate
 from mappings.projection import projected
 from tests.support import fhir_tools, outside, strategies
+from tests.support.generated import each
 from tests.unit.mappings.fhir.others import others
 from tests.unit.mappings.fhir.summaries import summaries
 
@@ -63,22 +62,10 @@ def test_the_profile_checker_accepts_the_official_examples(tmp_path: Path) -> No
     assert code == 0, words
 
 
-def _each(kind: Any, count: int, check: Callable[[Any], None]) -> None:
-    """Check a fixed run of generated documents, none of them kept."""
-    options = settings(
-        max_examples=count, phases=[Phase.generate], database=None, suppress_health_check=list(HealthCheck)
-    )
-
-    def one(document: Any) -> None:
-        check(document)
-
-    options(seed(20261124)(given(kind)(one)))()
-
-
 def _drawn(kind: Any, count: int) -> list[Any]:
     """A fixed set of generated documents."""
     found: list[Any] = []
-    _each(kind, count, found.append)
+    each(kind, count, found.append)
     return found
 
 
@@ -89,7 +76,7 @@ def _drawn(kind: Any, count: int) -> list[Any]:
 )
 def test_the_profile_checker_accepts_generated_documents(kind: Any, tmp_path: Path) -> None:
     """A seeded dozen of each kind, in one run of the checker."""
-    bundles = [fhir.write(document).bundle for document in _drawn(kind(), 12)]
+    bundles = [fhir.write(document).bundle for document in _drawn(kind, 12)]
     code, words = fhir_tools.profile_report(bundles, tmp_path)
     assert code == 0, "\n".join(line for line in words.splitlines() if " error " in line)[:3000]
 
@@ -110,4 +97,4 @@ def test_two_thousand_documents_of_each_kind_are_clean(kind: Any) -> None:
         assert validate(bundle).findings == ()
         assert fhir.read(orjson.loads(orjson.dumps(bundle))).document == projected(document, "fhir")
 
-    _each(kind(), 2000, clean)
+    assert each(kind, 2000, clean) == 2000
