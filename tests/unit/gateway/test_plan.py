@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from sqlalchemy import Connection, Table, event, insert, select
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from gateway.store import sql
-from gateway.store.engine import Store
+from gateway.store.engine import Store, StoreUnavailable
 from gateway.store.plan import run
 from gateway.store.tables import blobs, documents, history, installation, tenants
 
@@ -116,3 +118,40 @@ def test_what_only_sqlalchemy_can_run_is_left_to_it(store: Store) -> None:
         return sorted(row.name for row in run(connection, statement, {}).rows)
 
     assert store.write_now(work) == ["a", "b"]
+
+
+async def _looked(store: Store) -> list[str]:
+    async def once() -> str:
+        return await store.look(lambda c: str(sql.value(c, installation, "value", name="a")))
+
+    return [await once() for _ in range(2)]
+
+
+def test_a_short_read_runs_where_it_is_asked(store: Store) -> None:
+    """It gives what a read gives, sees the last commit, and leaves no transaction open."""
+    store.write_now(lambda c: sql.add(c, installation, {"name": "a", "value": "1", "set_at": NOW}))
+    assert asyncio.run(_looked(store)) == ["1", "1"]
+    store.write_now(lambda c: sql.change(c, installation, {"name": "a"}, {"value": "2"}))
+    assert asyncio.run(_looked(store)) == ["2", "2"]
+    assert all(not c.connection.dbapi_connection.in_transaction for c in store._kept_open)  # type: ignore[union-attr]
+
+
+def test_a_short_read_of_a_file_that_is_held_waits_elsewhere(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop is not held: a thread takes the read over; a fault of the caller's own is the caller's."""
+    store.write_now(lambda c: sql.add(c, installation, {"name": "a", "value": "1", "set_at": NOW}))
+    here = threading.get_ident()
+    ordinary = store._read_kept
+
+    def held(work: Any, patience: int | None = None) -> Any:
+        if threading.get_ident() == here:
+            raise StoreUnavailable("OperationalError")
+        return ordinary(work, patience)
+
+    monkeypatch.setattr(store, "_read_kept", held)
+    assert asyncio.run(_looked(store)) == ["1", "1"]
+
+    def wrong(connection: Connection) -> None:
+        raise LookupError("not there")
+
+    with pytest.raises(LookupError):
+        asyncio.run(store.look(wrong))
