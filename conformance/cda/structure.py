@@ -16,7 +16,7 @@ from lxml import etree
 
 from conformance.cda import rules_types as rules
 from conformance.cda import schema
-from conformance.cda.model import HL7, MAX_REMEMBERED, XSI, Model, root_model, type_model
+from conformance.cda.model import HL7, MAX_REMEMBERED, PHARM, XSI, Model, root_model, type_model
 from conformance.cda.places import short_name
 from conformance.cda.report import Report, shown
 
@@ -217,7 +217,9 @@ class _Walk:
                 kinds.append(None)
                 continue
             move = steps[at].get(tag)
-            if move is None and not tag.startswith(HL7) and (wild := steps[at].get("*")) is not None:
+            # Foreign markup is that of any namespace but the type's own (##other).
+            own = PHARM if model.name.startswith("pharm:") else HL7
+            if move is None and not tag.startswith(own) and (wild := steps[at].get("*")) is not None:
                 at = wild[0]
                 kinds.append(None)
                 continue
