@@ -51,7 +51,7 @@ def test_generated_documents_are_clean(ans_check: Check, kind: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(4 * 3600)
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_many_generated_documents_are_clean(ans_check: Check, kind: str) -> None:
     """Two thousand of each kind."""

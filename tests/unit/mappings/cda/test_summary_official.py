@@ -130,7 +130,7 @@ def test_generated_summaries_are_clean(ans_check: Check) -> None:
 
 @pytest.mark.official
 @pytest.mark.long
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(4 * 3600)
 def test_many_generated_summaries_are_clean(ans_check: Check) -> None:
     """Two thousand."""
     assert _findings(ans_check, 2000) == {}

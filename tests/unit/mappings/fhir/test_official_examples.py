@@ -87,7 +87,7 @@ def test_the_profile_checker_accepts_generated_documents(kind: Any, tmp_path: Pa
     [strategies.reports, strategies.prescriptions, strategies.dispensations, summaries, others],
     ids=["report", "prescription", "dispensation", "summary", "other"],
 )
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(4 * 3600)
 def test_two_thousand_documents_of_each_kind_are_clean(kind: Any) -> None:
     """Base schema, fhir.resources and the round trip, at length."""
 
