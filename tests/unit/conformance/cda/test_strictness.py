@@ -35,6 +35,11 @@ def ours(data: bytes) -> Verdict:
     return check(data, environment="test")
 
 
+def reviewed(code: str) -> bool:
+    """True when a rule, or its family, is one of those by which ours are stricter on purpose."""
+    return any(code == each or (each[-1] == "*" and code.startswith(each[:-1])) for each in REVIEWED["stricter"])
+
+
 def missed(mutant: Mutant, official: Judge) -> str | None:
     """What the official rules refuse and ours accept; None when there is nothing of the kind."""
     errors = official.errors(mutant.data)
@@ -89,7 +94,7 @@ def test_every_change_is_judged_and_nine_in_ten_official_assertions_fire(officia
             if found := missed(mutant, official):
                 faults.append(found)
             if not errors:
-                unreviewed |= {each.code for each in verdict.errors} - REVIEWED["stricter"].keys()
+                unreviewed |= {each.code for each in verdict.errors if not reviewed(each.code)}
     met = {rule for name in BASES for rule in official.contexts(base(name))}
     measured = [each for each in official.assertions.values() if each.role == "error"]
     assert not [each.number for each in measured if cannot_fire(each) and each.number in fired]
