@@ -149,7 +149,7 @@ async def _take(gateway: Gateway, caller: Caller, tenant: Tenant, body: bytes, k
     carried = [await _carried(gateway, caller, tenant, asked, index, key) for index in range(len(asked.documents))]
 
     def read(connection: Connection) -> tuple[tuple[dict[str, Any], ...], Answered | None, dict[str, Any] | None]:
-        recipients = addressed(connection, tenant.id, named, asked.teams)
+        recipients = addressed(connection, gateway.vault, tenant.id, named, asked.teams)
         answering = answered(connection, tenant.id, asked.in_reply_to) if asked.in_reply_to else None
         actor = describe_actor(asked.actor) if asked.actor else _actor_of(connection, tenant, carried)
         if actor is not None and not tenants.may_act(

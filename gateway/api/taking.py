@@ -250,7 +250,7 @@ async def mail_asked(
     named = await resolved(gateway.directory, mail.recipients, place="/deliverTo/mss")
 
     def read(connection: Connection) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]]:
-        recipients = addressed(connection, tenant.id, named, mail.teams, place="/deliverTo/mss")
+        recipients = addressed(connection, gateway.vault, tenant.id, named, mail.teams, place="/deliverTo/mss")
         options = mail.model_dump(
             mode="json", by_alias=False, exclude={"recipients", "teams", "in_reply_to"}, exclude_none=True
         )

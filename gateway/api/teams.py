@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import orjson
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy import Connection, delete, select
@@ -14,7 +15,7 @@ from gateway.api.mail_shapes import TeamIn, TeamOut
 from gateway.api.receipts import local
 from gateway.ids import new_id
 from gateway.problems import Conflict, Invalid, NotFound, rule
-from gateway.services.addressing import UNKNOWN_TEAM, check_address
+from gateway.services.addressing import UNKNOWN_TEAM, check_address, members_of
 from gateway.store.mail_tables import teams
 
 __all__ = ["router"]
@@ -58,12 +59,13 @@ async def make(
     if faults:
         raise Invalid(faults)
     now = gateway.now()
+    number = new_id("team", now)
     row = {
-        "id": new_id("team", now),
+        "id": number,
         "tenant_id": tenant.id,
         "name": asked.name,
         "kind": asked.kind,
-        "members": members,
+        "sealed": gateway.vault.seal(tenant.id, orjson.dumps(members), number),
         "created_at": now,
         "updated_at": now,
     }
@@ -84,7 +86,8 @@ async def listing(
     request: Request, caller: Annotated[Caller, Depends(needs("messages:write", "messages:read"))]
 ) -> Response:
     """The teams of your structures, by name."""
-    rows = await gateway_of(request).store.read(
+    gateway = gateway_of(request)
+    rows = await gateway.store.read(
         lambda c: c.execute(
             select(teams).where(teams.c.tenant_id.in_(caller.tenant_ids)).order_by(teams.c.name, teams.c.id)
         ).all()
@@ -94,7 +97,7 @@ async def listing(
             id=row.id,
             name=row.name,
             kind=row.kind,
-            members=row.members,
+            members=members_of(gateway.vault, row),
             created_at=local(row.created_at) or row.created_at,
         ).model_dump(mode="json", by_alias=True)
         for row in rows

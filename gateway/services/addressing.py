@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+import orjson
+from sqlalchemy import Connection, Row, select
 
 from adapters.mss.addresses import Audience, audience_of, normalize
 from adapters.mss.rules import MailRefused
@@ -14,8 +15,9 @@ from conformance.verdict import Finding
 from gateway.problems import Invalid, rule
 from gateway.store.mail_tables import mail_received, mail_sent, mail_threads, messages, teams
 from gateway.store.tables import deliveries
+from gateway.vault import Vault
 
-__all__ = ["MOST", "Answered", "addressed", "answered", "check_address"]
+__all__ = ["MOST", "Answered", "addressed", "answered", "check_address", "members_of"]
 
 #: Recipients of one message, members of teams included (RFC 5321 4.5.3.1.8).
 MOST = 100
@@ -69,8 +71,15 @@ def check_address(address: str, kind: str, place: str) -> tuple[str, list[Findin
     return normal, []
 
 
+def members_of(vault: Vault, row: Row[Any]) -> list[dict[str, Any]]:
+    """The members of a team: address, kind, label, id."""
+    members: list[dict[str, Any]] = orjson.loads(vault.open(row.tenant_id, row.sealed, row.id))
+    return members
+
+
 def addressed(
     connection: Connection,
+    vault: Vault,
     tenant: str,
     recipients: Sequence[dict[str, Any]],
     wanted: Sequence[str],
@@ -88,7 +97,7 @@ def addressed(
         if row is None:
             faults.append(UNKNOWN_TEAM.finding(f"{place}/teams/{index}"))
             continue
-        named += [(f"{place}/teams/{index}", member) for member in row.members]
+        named += [(f"{place}/teams/{index}", member) for member in members_of(vault, row)]
     for where, one in named:
         address, found = check_address(str(one["address"]), str(one["kind"]), where)
         faults += found

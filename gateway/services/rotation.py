@@ -14,7 +14,7 @@ from gateway.console.sessions import OWNER
 from gateway.services.order_store import SHARED
 from gateway.store.console_tables import console_sessions
 from gateway.store.engine import BACKGROUND, Store
-from gateway.store.mail_tables import mail_received, mail_received_documents, mail_recipients
+from gateway.store.mail_tables import mail_received, mail_received_documents, mail_recipients, teams
 from gateway.store.order_tables import dispensations, order_events, order_relays, orders
 from gateway.store.tables import blobs, identities, psc_logins, record_handles, webhooks
 from gateway.vault import Vault
@@ -45,6 +45,7 @@ _PLACES: Final = (
     _Sealed(column=blobs.c.sealed, name=lambda row: str(row.address)),
     _Sealed(column=identities.c.sealed),
     _Sealed(column=mail_recipients.c.sealed),
+    _Sealed(column=teams.c.sealed),
     _Sealed(column=mail_received.c.sealed),
     _Sealed(
         column=mail_received_documents.c.sealed,

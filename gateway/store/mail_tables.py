@@ -225,7 +225,7 @@ teams = Table(
     Column("tenant_id", ID, nullable=False),
     Column("name", String(120), nullable=False),
     Column("kind", String(16), nullable=False),  # cpts, msp, centre_de_sante, equipe_de_soins, autre
-    Column("members", Json, nullable=False),  # address, kind, label, id
+    Column("sealed", Blob, nullable=False),  # members: address, kind, label, id
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     UniqueConstraint("tenant_id", "name"),

@@ -96,6 +96,16 @@ def everything(one: GatewayProcess, history: History) -> None:
             headers={"Idempotency-Key": f"canari-{next(numbers)}"},
         )
         assert said.status_code == 202, said.text
+        team = client.request(
+            "POST",
+            "/v1/teams",
+            json={
+                "name": f"Equipe {next(numbers)}",
+                "kind": "cpts",
+                "members": [{"address": CANARIES["professional's address"], "kind": "professional"}],
+            },
+        )
+        assert team.status_code == 201, team.text
         refused = CANARIES["refused document"]
         for kind, content in (
             ("application/json", b'{"document": {"kind": "%s"}}' % refused.encode()),

@@ -11,7 +11,12 @@ from alembic import op
 __all__ = ["SEALED", "create"]
 
 #: Columns of which PostgreSQL keeps no sample.
-SEALED = (("mail_received", "sealed"), ("mail_received_documents", "sealed"), ("mail_recipients", "sealed"))
+SEALED = (
+    ("teams", "sealed"),
+    ("mail_received", "sealed"),
+    ("mail_received_documents", "sealed"),
+    ("mail_recipients", "sealed"),
+)
 
 
 def create() -> None:
@@ -33,7 +38,7 @@ def create() -> None:
         sa.Column("tenant_id", sa.String(length=40), nullable=False),
         sa.Column("name", sa.String(length=120), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
-        sa.Column("members", sa.Text(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_teams"),
