@@ -113,7 +113,9 @@ def test_a_claim_is_held_or_not(store: Store, intakes: Intakes, clock: HandClock
         assert len(rows) == 1
 
     def leases() -> Any:
-        return store.read_now(lambda c: [tuple(r) for r in c.execute(select(deliveries.c.lease_owner, deliveries.c.fence))])
+        return store.read_now(
+            lambda c: [tuple(r) for r in c.execute(select(deliveries.c.lease_owner, deliveries.c.fence))]
+        )
 
     assert until_none_fails(store, "disk full", take, leases) >= 2
     assert leases() == [("a", 1)]
