@@ -108,7 +108,8 @@ def run(connection: Connection, statement: Executable, values: Mapping[str, Any]
 
 def _quick(connection: Connection, plan: _Plan, values: Mapping[str, Any], first: bool) -> Done:
     raw: Any = connection.connection.dbapi_connection
-    if not raw.in_transaction:
+    # An engine that is not the store's may leave the driver to begin when it writes.
+    if not raw.in_transaction and not connection.in_transaction():
         connection.begin()
     try:
         parameters = plan.parameters(values)
