@@ -34,6 +34,7 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         "retry_first_seconds": 0.05,
         "retry_cap_seconds": 0.2,
         "max_attempts": 60,
+        "breaker_failures": 10_000,
     }
     folder: Path = tmp_path_factory.mktemp("lost")
     with Demonstration(folder, pool_processes=0, settings=settings).running() as one:

@@ -229,7 +229,8 @@ def care_plan() -> st.SearchStrategy[CarePlanItem]:
     """Something planned."""
     return of(
         CarePlanItem,
-        id=IDS,
+        # Plans are rare already.
+        id=st.uuids() | IDS,
         concept=concepts(CCAM, CCAM),
         planned_for=maybe(moments()),
         mood=st.sampled_from(("INT", "ARQ", "PRMS", "PRP", "RQO", "GOL")),

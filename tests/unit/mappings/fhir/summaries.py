@@ -221,7 +221,8 @@ def entry_strategies() -> dict[str, st.SearchStrategy[Any]]:
         "functional_status": observed(FunctionalAssessment),
         "care_plan": of(
             CarePlanItem,
-            id=maybe(st.uuids()),
+            # Plans are rare already.
+            id=st.uuids() | maybe(st.uuids()),
             concept=WHAT,
             planned_for=maybe(moments()),
             mood=st.sampled_from(("INT", "ARQ", "PRMS", "PRP", "RQO", "GOL")),
