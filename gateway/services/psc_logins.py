@@ -358,12 +358,16 @@ class PscLogins:
                 await self._store.write(lambda c: self._forget(c, row, "ended", code), NORMAL)
             raise NoMailSession from None
         fresh = kept | {"refresh": tokens.refresh or kept["refresh"]}
-        await self._change(
+        kept_so = await self._change(
             row,
             sealed=self._seal(row.tenant_id, row.id, fresh),
             renewed_at=self._clock(),
             lease_until=None,
         )
+        if not kept_so:
+            # Ended while the provider renewed it: what it was ended with is not what the provider knows it by now.
+            await self._client.log_out(str(fresh["refresh"]))
+            raise NoMailSession
         return tokens.access
 
     async def keep(self) -> None:
@@ -445,9 +449,11 @@ class PscLogins:
         done: int = await self._store.write(lambda c: c.execute(query.values(lease_until=until)).rowcount, NORMAL)
         return done == 1
 
-    async def _change(self, row: Row[Any], **values: Any) -> None:
+    async def _change(self, row: Row[Any], **values: Any) -> bool:
+        """Write values; false when the log-in ended meanwhile, and nothing was written."""
         query = update(psc_logins).where(psc_logins.c.id == row.id, psc_logins.c.state != "ended").values(**values)
-        await self._store.write(lambda c: c.execute(query), NORMAL)
+        changed: int = await self._store.write(lambda c: c.execute(query).rowcount, NORMAL)
+        return changed == 1
 
     async def _fail(self, row: Row[Any], code: str) -> str:
         await self._store.write(lambda c: self._forget(c, row, "failed", code[:60]), NORMAL)

@@ -50,14 +50,15 @@ class Listener:
         """Where it listens."""
         return f"http://127.0.0.1:{self.server.server_port}/hook"
 
-    def about(self, document: str) -> list[tuple[dict[str, str], bytes]]:
-        """The calls about one document: those of other tests may still be under way."""
-        return [one for one in self.received if orjson.loads(one[1])["document"] == document]
+    def about(self, thing: str) -> list[tuple[dict[str, str], bytes]]:
+        """The calls about one document or message: those of other tests may still be under way."""
+        said = ((one, orjson.loads(one[1])) for one in self.received)
+        return [one for one, body in said if thing in (body.get("document"), body.get("message"))]
 
-    def wait(self, count: int, document: str, seconds: float = 20) -> list[tuple[dict[str, str], bytes]]:
-        """Wait until so many calls came about a document."""
+    def wait(self, count: int, thing: str, seconds: float = 20) -> list[tuple[dict[str, str], bytes]]:
+        """Wait until so many calls came about a document or a message."""
         deadline = time.monotonic() + seconds
-        while len(found := self.about(document)) < count:
+        while len(found := self.about(thing)) < count:
             assert time.monotonic() < deadline, self.received
             time.sleep(0.05)
         return found

@@ -384,8 +384,7 @@ def test_a_webhook_tells_what_arrives(vendor: Client, pharmacy: Client, patient:
         assert made.status_code == 201, made.text
         _, unique_id = send_report(vendor)
         mail = arrived(pharmacy, unique_id)
-        listener.wait(1)
-        headers, body = listener.received[0]
+        headers, body = listener.wait(1, mail["id"])[0]
         verify(headers["Passerelle-Signature"], made.json()["secret"], body, utc_now())
         said = orjson.loads(body)
         assert (said["type"], said["message"], said["match"]) == ("message.received", mail["id"], "exact")
