@@ -29,6 +29,8 @@ _BUILT_IN: Final = {
     "xs:token": None,
     "xs:anySimpleType": None,
 }
+#: White space is what XML calls so (XML 1.0, 2.3): not the no-break space, nor control characters.
+_words: Final = re.compile(r"[^ \t\r\n]+").findall
 _KEPT_AS_WRITTEN: Final = ("xs:string", "xs:anySimpleType")
 
 
@@ -53,7 +55,7 @@ class Form:
     def __call__(self, value: str) -> bool:
         """True when the value has this form."""
         if self.collapse:
-            value = " ".join(value.split())
+            value = " ".join(_words(value))
         if self.values is not None and value not in self.values:
             return False
         for pattern in self.patterns:
@@ -62,7 +64,7 @@ class Form:
         if self.members:
             return any(member(value) for member in self.members)
         if self.item is not None:
-            return all(map(self.item, value.split()))
+            return all(map(self.item, _words(value)))
         if self.least is not None and float(value) < self.least:
             return False
         return self.most is None or float(value) <= self.most

@@ -39,7 +39,10 @@ def test_a_form_knows_right_from_wrong(name: str, right: list[str], wrong: list[
     assert [value for value in wrong if form.fits(value)] == []
 
 
-@given(st.sampled_from(NAMES), st.text(max_size=20) | st.sampled_from([" M", "true ", "1.2.3", "2024", "UNK", "-1"]))
+@given(
+    st.sampled_from(NAMES),
+    st.text(max_size=20) | st.sampled_from([" M", "true ", "1.2.3", "2024", "UNK", "-1", "0\x1f0", "M\u00a0"]),
+)
 def test_the_quick_test_and_the_long_one_agree(name: str, value: str) -> None:
     """Whatever the text."""
     form = form_check(name, FORMS)
