@@ -16,6 +16,7 @@ from gateway.problems import rule
 from gateway.services.faults import doubts_of, findings_of
 from gateway.services.feed_facts import facts_of
 from gateway.services.files import as_pdf
+from gateway.traits import strict_traits
 from mappings import document as hub
 from mappings.document.people import Professional
 from mappings.loss import LossReport
@@ -313,7 +314,6 @@ def _with_ids(document: Any, options: IntakeOptions) -> tuple[Any, bool]:
 def check_identity_of(document: Any, environment: Literal["test", "production"]) -> list[Finding]:
     """Judge the identity a document declares, as far as can be known without the network."""
     from conformance.identity.check import check_identity
-    from conformance.identity.traits import Traits
 
     patient = document.patient
     return list(
@@ -321,14 +321,7 @@ def check_identity_of(document: Any, environment: Literal["test", "production"])
             matricule=patient.ins.value if patient.ins else None,
             oid=patient.ins.authority if patient.ins else None,
             environment=environment,
-            traits=Traits(
-                birth_name=patient.birth_name,
-                first_given_name=patient.first_given_name or "",
-                given_names=patient.given_names or "",
-                sex=str(patient.sex),
-                birth_date=patient.birth_date,
-                birth_place=patient.birth_place or "",
-            ),
+            traits=strict_traits(patient),
             status=str(patient.status),
             attributes=tuple(patient.attributes),
         ).findings
