@@ -68,6 +68,8 @@ def test_names_that_leave_the_archive_are_refused(name: str) -> None:
         (packed(("a", b"x" * 5000))[:-40], "ZIP-SYNTAX-001"),
         (packed(("a", b"x"), compressed=False), "ZIP-SYNTAX-001"),
     ],
+    # Compressed bytes hold the time: they name no test.
+    ids=["nothing", "a beginning", "no archive", "cut", "not compressed"],
 )
 def test_what_is_no_archive_is_told_so(data: bytes, code: str) -> None:
     """Cut short, not compressed, or something else."""
