@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-
+import pybase64
 from lxml import etree
 
 from mappings.cda.build import Builder, sub
@@ -20,6 +19,6 @@ def write_file(document: Report, builder: Builder) -> etree._Element:
     """Add the body of a report, a PDF or a text."""
     body = sub(sub(builder.root, "component"), "nonXMLBody")
     text = sub(body, "text", mediaType=document.media_type, representation="B64")
-    text.text = base64.b64encode(document.content).decode("ascii")
+    text.text = pybase64.b64encode_as_string(document.content)
     builder.log.carried("/content", "nonXMLBody")
     return body

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-
+import pybase64
 from lxml import etree
 
 from conformance.verdict import Text
@@ -53,7 +52,7 @@ def _section(parent: _Element, builder: Builder, section: OtherSection, place: s
     for attachment in section.attachments:
         media = sub(sub(element, "entry"), "observationMedia", classCode="OBS", moodCode="EVN", ID=attachment.anchor)
         value = sub(media, "value", mediaType=attachment.media_type, representation="B64")
-        value.text = base64.b64encode(attachment.content).decode("ascii")
+        value.text = pybase64.b64encode_as_string(attachment.content)
     builder.log.carried(place, "section")
     for index, _entry in enumerate(section.entries):
         builder.log.text_only(f"{place}/entries/{index}", "entry", _IN_WORDS, clinical=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 
+import pybase64
 from lxml import etree
 
 from mappings.cda.build import XSI_TYPE, Builder, code, null, status, sub, templates, uid
@@ -59,7 +59,7 @@ def _attachment(
         null(kind, "value", "UNK").set(XSI_TYPE, "CD")
     media = sub(sub(organizer, "component"), "observationMedia", classCode="OBS", moodCode="EVN", ID=anchor)
     value = sub(media, "value", mediaType=document.media_type, representation="B64")
-    value.text = base64.b64encode(document.content).decode("ascii")
+    value.text = pybase64.b64encode_as_string(document.content)
     builder.log.carried(place, "FR-Document-attache")
 
 

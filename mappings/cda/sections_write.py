@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from uuid import UUID
 
+import pybase64
 from lxml import etree
 
 from mappings.cda import words
@@ -72,7 +72,7 @@ def _media(parent: _Element, anchor: str, content: bytes, media_type: str, oids:
     element = sub(parent, "observationMedia", classCode="OBS", moodCode="EVN", ID=anchor)
     templates(element, oids)
     value = sub(element, "value", mediaType=media_type, representation="B64")
-    value.text = base64.b64encode(content).decode("ascii")
+    value.text = pybase64.b64encode_as_string(content)
 
 
 def pdf_copy(body: _Element, builder: Builder, pdf: bytes) -> None:
