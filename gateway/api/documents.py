@@ -94,7 +94,7 @@ async def send(
     tenant = caller.acting_for(passerelle_tenant)
     # Refused before the body is read when too much is under way already.
     with gateway.gate.enter(announced(request)):
-        sent, content = await read_sent(request, gateway)
+        sent, content = await read_sent(request, gateway, closed=True)
         coming = Coming(
             sent=sent,
             content=content,
