@@ -229,6 +229,8 @@ def _sqlite_engine(url: str, *, begin: str, cache_kib: int) -> Engine:
             "temp_store=MEMORY",
             # What is purged is overwritten, not left in free pages.
             "secure_delete=ON",
+            # Pages that change with every document are copied to the file once for many: 16 MB of log at most.
+            "wal_autocheckpoint=4000",
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

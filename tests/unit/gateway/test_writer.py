@@ -125,3 +125,13 @@ def test_a_server_that_is_gone_is_told_as_unavailable() -> None:
             call(lambda c: c.execute(text("SELECT 1")))
         assert "127.0.0.1" not in str(failed.value)
     store.close()
+
+
+def test_what_nobody_hurries_is_done_all_the_same(lite: Store) -> None:
+    """Work that waits to share a commit is done when nothing else comes, beside what comes, and before the end."""
+    lite.write_now(add(1), BACKGROUND)
+    last = [lite.submit(add(number), priority) for number, priority in ((2, BACKGROUND), (3, ACCEPT), (4, BACKGROUND))]
+    assert [future.result(10) for future in last] == [1, 1, 1]
+    late = lite.submit(add(5), BACKGROUND)
+    lite.close()
+    assert late.result(10) == 1
