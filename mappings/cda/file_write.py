@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pybase64
-from lxml import etree
 
 from mappings.cda.build import Builder, sub
 from mappings.cda.header_write import HeaderPlan
+from mappings.cda.tree import Element
 from mappings.document.report import Report
 
 __all__ = ["PLAN", "write_file"]
@@ -15,7 +15,7 @@ __all__ = ["PLAN", "write_file"]
 PLAN = HeaderPlan(templates=(("1.3.6.1.4.1.19376.1.2.20", None),))
 
 
-def write_file(document: Report, builder: Builder) -> etree._Element:
+def write_file(document: Report, builder: Builder) -> Element:
     """Add the body of a report, a PDF or a text."""
     body = sub(sub(builder.root, "component"), "nonXMLBody")
     text = sub(body, "text", mediaType=document.media_type, representation="B64")
