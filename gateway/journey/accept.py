@@ -121,7 +121,7 @@ def accept(
     if pending >= max_pending:
         raise Busy([TOO_MANY.finding("")], retry_after=30)
 
-    patient = Patient.model_validate_json(intake.patient)
+    patient = Patient.model_validate(orjson.loads(intake.patient))
     checked = moment_key(patient.ins_checked_on) if patient.ins_checked_on else None
     identity = identities.remember(connection, vault, request.tenant, patient, checked, now)
     document_id = new_id("doc", now)
