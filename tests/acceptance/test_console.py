@@ -13,9 +13,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from adapters.psc.sandbox import CLIENT_ID, CLIENT_SECRET, PscSandbox
 from gateway.console.oidc import RETURN
 from gateway.context import Gateway
+from gateway.demonstration import free_port
 from security.pki import make_sandbox_pki
 from tests.support.browser import chromium, serious_faults
-from tests.support.console import OTHER, PASSWORD, Clock, free_port, gateway_with_ledger, given_up, served
+from tests.support.console import OTHER, PASSWORD, Clock, gateway_with_ledger, given_up, served
 from tests.support.feeds import DOCTOR
 
 RULE = f"/console/indicators/fr.medecin.forfait-structure.dmp/2023?subject={DOCTOR}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -134,13 +133,6 @@ def given_up(gateway: Gateway, *, author: str, login: str) -> str:
 
     gateway.store.write_now(prepare)
     return str(done.document_id)
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @contextmanager

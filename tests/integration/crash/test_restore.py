@@ -20,7 +20,7 @@ numbers = itertools.count(90_000)
 
 #: No destination: what is taken in charge stays where it is.
 NOWHERE = {"PASSERELLE_DMP__BASE_URL": "", "PASSERELLE_MSS__SMTP_HOST": ""}
-#: A lease lost on a busy machine has the same mail leave twice, under one Message-ID, as it should: not what is counted.
+#: A lease lost on a busy machine has the same mail leave twice, under one Message-ID, as it should: not asked here.
 UNHURRIED = {"PASSERELLE_LEASE_SECONDS": "60"}
 
 
