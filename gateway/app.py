@@ -39,6 +39,7 @@ from gateway.api import (
     teams,
     webhooks,
 )
+from gateway.api.straight import Straight
 from gateway.console.install import install as install_console
 from gateway.context import Gateway
 from gateway.ids import new_id
@@ -159,5 +160,6 @@ def create_app(
     for module in (messages, inbox, teams, directory, psc_logins):
         app.include_router(module.router)
     install_console(app)
+    app.add_middleware(Straight)
     app.add_middleware(RequestFrame)
     return app

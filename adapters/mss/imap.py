@@ -14,7 +14,7 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -28,6 +28,9 @@ __all__ = ["Fetched", "ImapAccount", "ImapFailed", "ImapMailbox", "Mailbox", "Po
 _T = TypeVar("_T")
 _UIDS = re.compile(rb"\d+")
 _SIZE = re.compile(rb"UID (\d+)[^)]*RFC822\.SIZE (\d+)|RFC822\.SIZE (\d+)[^)]*UID (\d+)")
+_NAMED = re.compile(rb"\bUID (\d+)\b")
+#: Octets under which mails are fetched several at once.
+_SMALL = 64 * 1024
 _FOLDER = re.compile(r"[A-Za-z0-9._ -]{1,64}")
 
 
@@ -85,8 +88,8 @@ class Mailbox(Protocol):
         """The mails that follow a position, oldest first, at most ``limit``."""
         ...
 
-    async def settle(self, mail: Fetched, *, folder: str) -> None:
-        """Mark a mail as read and move it to a folder; only after it was kept durably."""
+    async def settle(self, *mails: Fetched, folder: str) -> None:
+        """Mark mails as read and move them to a folder; only after they were kept durably."""
         ...
 
     async def wait(self, seconds: float) -> bool:
@@ -127,11 +130,11 @@ class ImapMailbox:
         """See :class:`Mailbox`. Raises :class:`ImapFailed`."""
         return await self._with(lambda imap: self._fetch(imap, after, limit))
 
-    async def settle(self, mail: Fetched, *, folder: str) -> None:
+    async def settle(self, *mails: Fetched, folder: str) -> None:
         """See :class:`Mailbox`; does nothing when the server's identifiers have changed meanwhile."""
         if not _FOLDER.fullmatch(folder):
             raise ValueError("a folder name is plain ASCII")
-        await self._with(lambda imap: self._settle(imap, mail, folder))
+        await self._with(lambda imap: self._settle(imap, mails, folder))
 
     async def wait(self, seconds: float) -> bool:
         """See :class:`Mailbox`: by IDLE where the server has it, else one NOOP at the end of the time."""
@@ -237,11 +240,13 @@ class ImapMailbox:
             return []
         sizes = self._sizes(imap, uids)
         out = []
+        small = [uid for uid in uids if sizes.get(uid, _SMALL) < _SMALL]
+        bodies = self._bodies(imap, small) if len(small) > 1 else {}
         for uid in uids:
             size = sizes.get(uid)
             if size is None:
                 continue  # gone meanwhile
-            data = self._body(imap, uid) if size <= self.account.max_bytes else None
+            data = (bodies.get(uid) or self._body(imap, uid)) if size <= self.account.max_bytes else None
             if data is None and size <= self.account.max_bytes:
                 continue
             out.append(Fetched(uid=uid, uid_validity=self._uid_validity, size=size, data=data))
@@ -263,10 +268,19 @@ class ImapMailbox:
                 return bytes(item[1])
         return None
 
-    def _settle(self, imap: imaplib.IMAP4, mail: Fetched, folder: str) -> None:
-        if mail.uid_validity != self._uid_validity:
+    def _bodies(self, imap: imaplib.IMAP4, uids: list[int]) -> dict[int, bytes]:
+        """Small mails in one answer, as notices are; those that cannot be told apart are left to be asked for alone."""
+        out: dict[int, bytes] = {}
+        for item in _ok(imap.uid("FETCH", ",".join(map(str, uids)), "(UID BODY.PEEK[])")):
+            named = _NAMED.search(item[0]) if isinstance(item, tuple) and len(item) > 1 else None
+            if named is not None:
+                out[int(named[1])] = bytes(item[1])
+        return out
+
+    def _settle(self, imap: imaplib.IMAP4, mails: Sequence[Fetched], folder: str) -> None:
+        uid = ",".join(str(mail.uid) for mail in mails if mail.uid_validity == self._uid_validity)
+        if not uid:
             return
-        uid = str(mail.uid)
         _ok(imap.uid("STORE", uid, "+FLAGS.SILENT", "(\\Seen)"))
         if folder not in self._folders:
             imap.create(f'"{folder}"')  # answers NO when it is there already

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby
 
 from adapters.mss.disposition import Answer, build_disposition
 from adapters.mss.imap import Fetched, Mailbox, Position
@@ -19,7 +20,7 @@ from adapters.mss.outcomes import Kind
 from adapters.mss.receive import MailKind, Received, integration_code, receive
 from adapters.mss.rules import MailRefused, rule
 
-__all__ = ["Folders", "Handled", "Handler", "Inbox", "Seen"]
+__all__ = ["NOTICES", "Folders", "Handled", "Handler", "Inbox", "Notices", "Seen"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,11 @@ class Seen:
 
 
 Handler = Callable[[Seen], Awaitable[Handled]]
+#: Handles notices together, none of which is answered; false, with nothing kept, when they must be handled one by one.
+Notices = Callable[[Sequence[Seen]], Awaitable[bool]]
+
+#: What tells the fate of a mail: short, never answered, many at once.
+NOTICES = frozenset({MailKind.DSN, MailKind.MDN, MailKind.FAILURE})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,24 +74,50 @@ class Inbox:
     folders: Folders = field(default_factory=Folders)
     accept_rooted_uri: bool = False
 
-    async def round(self, after: Position, handle: Handler, *, limit: int = 50) -> Position:
+    async def round(
+        self, after: Position, handle: Handler, *, limit: int = 50, notices: Notices | None = None
+    ) -> Position:
         """Handle what follows a position; give the new one.
 
-        Stops at the first mail whose handling raises, and lets the exception out with everything before it settled.
-        Raises :class:`adapters.mss.imap.ImapFailed` when the mailbox cannot be read.
+        Notices that follow one another are given to ``notices`` together when there is one. Stops at the first mail
+        whose handling raises, and lets the exception out with everything before it settled. Raises
+        :class:`adapters.mss.imap.ImapFailed` when the mailbox cannot be read.
         """
         position = after
-        for fetched in await self.mailbox.fetch(after, limit=limit):
-            # A notice is read in a moment; what carries documents would hold the loop.
-            large = fetched.data is not None and len(fetched.data) > _LARGE
-            seen = await asyncio.to_thread(self._read, fetched) if large else self._read(fetched)
+        done: list[tuple[Seen, str]] = []
+        together: list[Seen] = []
+
+        async def alone(seen: Seen) -> None:
             handled = await handle(seen)
             if handled.answer:
                 await self._answer(seen, handled)
             refused = bool(handled.error_code) or not seen.received.accepted
-            folder = self.folders.rejected if refused else self.folders.processed
-            await self.mailbox.settle(fetched, folder=folder)
-            position = fetched.position
+            done.append((seen, self.folders.rejected if refused else self.folders.processed))
+
+        async def told() -> None:
+            some, together[:] = list(together), []
+            if notices is not None and len(some) > 1 and await notices(some):
+                done.extend((one, self.folders.processed) for one in some)
+                return
+            for one in some:
+                await alone(one)
+
+        try:
+            for fetched in await self.mailbox.fetch(after, limit=limit):
+                # A notice is read in a moment; what carries documents would hold the loop.
+                large = fetched.data is not None and len(fetched.data) > _LARGE
+                seen = await asyncio.to_thread(self._read, fetched) if large else self._read(fetched)
+                if seen.received.accepted and seen.received.kind in NOTICES:
+                    together.append(seen)
+                    continue
+                await told()
+                await alone(seen)
+            await told()
+        finally:
+            for folder, some in groupby(done, key=lambda pair: pair[1]):
+                settled = [seen.fetched for seen, _ in some]
+                await self.mailbox.settle(*settled, folder=folder)
+                position = settled[-1].position
         return position
 
     def _read(self, fetched: Fetched) -> Seen:

@@ -7,7 +7,6 @@ same mail.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import quopri
 import re
@@ -16,6 +15,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime
 from unicodedata import combining, normalize
+
+import pybase64
 
 from adapters.mss import addresses
 from adapters.mss.addresses import Audience
@@ -296,7 +297,7 @@ def _text_part(text: str) -> bytes:
 
 
 def _attachment(head: bytes, data: bytes) -> bytes:
-    return head + base64.encodebytes(data).replace(b"\n", b"\r\n")
+    return head + pybase64.encodebytes(data).replace(b"\n", b"\r\n")
 
 
 def _multipart(head: bytes, parts: Sequence[bytes], message_id: str) -> bytes:

@@ -37,6 +37,13 @@ class MimeLimits:
 
 
 MIME_LIMITS = MimeLimits()
+#: Fields whose text is their value (RFC 5322 3.6.4, 3.6.5): the library takes a tenth of a millisecond to say the same.
+_UNSTRUCTURED = frozenset(
+    {"auto-submitted", "in-reply-to", "references", "subject"}
+    | {f"x-mss-{name}" for name in ("codecda", "ins", "mes", "nil")}
+)
+_FOLD = re.compile(r"\r\n|[\r\n]")
+_SHOWN = re.compile(r"[ -~]*")
 _HEADERS = BytesHeaderParser(policy=policy.default)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -71,7 +78,8 @@ class Part:
         if key in self._values:
             return self._values[key]
         try:
-            value = str(self.headers.get(name, ""))
+            plain = self._plain(key) if key in _UNSTRUCTURED else None
+            value = plain if plain is not None else str(self.headers.get(name, ""))
         except Exception as exc:
             # The standard library raises many kinds of errors on hostile values: each is one refusal here.
             raise refuse("MSS-MIME-004", name, found="valeur illisible") from exc
@@ -79,6 +87,14 @@ class Part:
             raise refuse("MSS-MIME-004", name, found="caractère de commande dans la valeur décodée")
         # Parsing a value costs a tenth of a millisecond, and most are asked for several times.
         return self._values.setdefault(key, " ".join(value.split()))
+
+    def _plain(self, key: str) -> str | None:
+        """An unstructured value that says what it shows; None for one that the library must decode."""
+        for name, written in self.headers.raw_items():
+            if name.lower() == key:
+                value = _FOLD.sub("", str(written))
+                return value if _SHOWN.fullmatch(value) and "=?" not in value else None
+        return ""
 
     def count(self, name: str) -> int:
         """How many times a header stands in this part."""

@@ -1,10 +1,11 @@
-"""Files carried in a CDA: base 64 that can be read, and content of the kind announced; nothing is decoded for that."""
+"""Files carried in a CDA: base 64 that can be read, and content of the kind announced."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from lxml import etree
+from pybase64 import b64decode
 
 from conformance.cda import rules_document as rules
 from conformance.cda.model import HL7
@@ -38,9 +39,18 @@ def check_files(root: etree._Element, media: list[etree._Element], report: Repor
 
 
 def is_base64(text: str) -> bool:
-    """True when a text is whole base 64, white space aside (RFC 4648, 4): five times quicker than decoding it."""
+    """True when a text is whole base 64, white space aside (RFC 4648, 4)."""
     if not text.isascii():
         return False
+    try:
+        # By vector instructions: most files are written without white space, and so are all of ours.
+        return len(b64decode(text, validate=True)) > 0
+    except ValueError:
+        return _is_spaced(text)
+
+
+def _is_spaced(text: str) -> bool:
+    """The same of a text in lines, or with more padding than it needs: five times quicker than decoding it."""
     data = text.encode("ascii")
     found = data.find(b"=")
     end = found if found >= 0 else len(data)

@@ -30,6 +30,7 @@ from gateway.services import identity as service
 from gateway.services.faults import findings_of
 from gateway.services.identity import Found
 from gateway.services.intake import UNREADABLE
+from gateway.traits import strict_traits
 from mappings.document.base import Part
 from mappings.document.people import Ins, Patient
 from security import json as hard_json
@@ -137,7 +138,7 @@ async def attach(
             "birth_place": context.traits.birth_place,
         }
     )
-    comparison = compare(identities.strict_traits(context.patient), read)
+    comparison = compare(strict_traits(context.patient), read)
     good = comparison.verdict in ("MATCH_EXACT", "MATCH_EQUIVALENT")
     found = Found(
         ins=Ins(value=matricule, authority=context.ins.oid),

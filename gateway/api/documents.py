@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy import Connection, select, tuple_
 
-from gateway.api.access import Caller, Language, gateway_of, needs
+from gateway.api.access import Caller, Language, gateway_of, language_of, needs
 from gateway.api.cursors import close_cursor, open_cursor
 from gateway.api.examples import DOCUMENT_BODY, RECEIPT_EXAMPLE
 from gateway.api.receipts import document_of, receipt
@@ -22,7 +22,7 @@ from gateway.problems import Conflict, NotFound, rule
 from gateway.store import blobs
 from gateway.store.tables import deliveries, documents
 
-__all__ = ["router"]
+__all__ = ["plain", "receive", "router"]
 
 router = APIRouter(prefix="/v1/documents", tags=["documents"])
 
@@ -65,6 +65,10 @@ def _out(value: Any, status: int = 200, headers: dict[str, str] | None = None) -
     return Response(said, status, headers, media_type="application/json")
 
 
+_TEST_CASE_LENGTH = 80
+_sender = needs("documents:write", "dispensations:write")
+
+
 @router.post(
     "",
     status_code=202,
@@ -76,12 +80,12 @@ def _out(value: Any, status: int = 200, headers: dict[str, str] | None = None) -
 async def send(
     request: Request,
     language: Language,
-    caller: Annotated[Caller, Depends(needs("documents:write", "dispensations:write"))],
+    caller: Annotated[Caller, Depends(_sender)],
     idempotency_key: Annotated[str | None, Header(description="One value a document, kept by the sender.")] = None,
     passerelle_tenant: Annotated[str | None, Header(description="Structure acted for, when several.")] = None,
     passerelle_actor: Annotated[str | None, Header(description="PS_IdNat of the actor, when not the author.")] = None,
     passerelle_test_case: Annotated[
-        str | None, Header(max_length=80, description="Homologation test the exchanges are kept under.")
+        str | None, Header(max_length=_TEST_CASE_LENGTH, description="Homologation test the exchanges are kept under.")
     ] = None,
 ) -> Response:
     """Take a document in charge: read, converted to CDA and FHIR, checked, kept; then delivered in the background.
@@ -94,7 +98,7 @@ async def send(
     tenant = caller.acting_for(passerelle_tenant)
     # Refused before the body is read when too much is under way already.
     with gateway.gate.enter(announced(request)):
-        sent, content = await read_sent(request, gateway)
+        sent, content = await read_sent(request, gateway, closed=True)
         coming = Coming(
             sent=sent,
             content=content,
@@ -104,6 +108,25 @@ async def send(
         )
         done = await take(request, gateway, caller, tenant, coming)
     return await taken(gateway, done, caller, language)
+
+
+def plain(request: Request) -> bool:
+    """True when the parameters of a document sent have the expected form."""
+    return len(request.headers.get("passerelle-test-case", "")) <= _TEST_CASE_LENGTH
+
+
+async def receive(request: Request) -> Response:
+    """Answer ``POST /v1/documents`` as :func:`send` does, its parameters taken from the request."""
+    headers = request.headers
+    return await send(
+        request,
+        language_of(headers.get("accept-language")),
+        await _sender(request),
+        headers.get("idempotency-key"),
+        headers.get("passerelle-tenant"),
+        headers.get("passerelle-actor"),
+        headers.get("passerelle-test-case"),
+    )
 
 
 async def taken(gateway: Gateway, done: Accepted, caller: Caller, language: str) -> Response:

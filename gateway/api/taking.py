@@ -22,7 +22,7 @@ from gateway.services.addressing import addressed, answered
 from gateway.services.directory import resolved
 from gateway.services.envelope import Mail, Sent, form_of, media_type, open_body, open_multipart
 from gateway.services.intake import TOO_LARGE, UNREADABLE, Intake, IntakeOptions, IntakeRefused, describe_actor
-from gateway.services.transit import convert, open_parcel
+from gateway.services.transit import Unopened, convert, open_and_convert, open_parcel
 from gateway.store.engine import ACCEPT
 from gateway.tenants import Tenant
 
@@ -77,10 +77,11 @@ NO_ACTOR = rule(
 _AS_THEY_ARE: Final = ("cda", "fhir")
 
 
-async def read_sent(request: Request, gateway: Gateway) -> tuple[Sent, bytes]:
+async def read_sent(request: Request, gateway: Gateway, *, closed: bool = False) -> tuple[Sent, bytes]:
     """The document of a request, and a digest that tells its content from another's.
 
-    Of a large file nothing but the document itself is kept: each copy counts.
+    Of a large file nothing but the document itself is kept: each copy counts. With ``closed``, our JSON is read by
+    :func:`convert_sent` only, which completes the envelope.
     """
     limit = gateway.settings.max_body_bytes
     content_type = request.headers.get("content-type", "")
@@ -99,7 +100,7 @@ async def read_sent(request: Request, gateway: Gateway) -> tuple[Sent, bytes]:
             _check_size(len(file), gateway, encoded=form_of(media_type(file_type)) not in _AS_THEY_ARE)
         sent = open_multipart(metadata, file, file_type, limit)
         return sent, _digest(metadata or b"", b"\0", file or b"")
-    return open_body(body, content_type, limit), _digest(body)
+    return open_body(body, content_type, limit, closed=closed), _digest(body)
 
 
 def _digest(*parts: bytes) -> bytes:
@@ -298,6 +299,14 @@ async def convert_sent(gateway: Gateway, sent: Sent) -> Intake:
     )
     try:
         body, sent.body = sent.body, b""
+        if sent.closed:
+            opening = gateway.compute(open_and_convert, body, settings.max_body_bytes, options)
+            del body
+            opened = await opening
+            if isinstance(opened, Unopened):
+                raise (Unreadable if opened.unreadable else Invalid)(opened.faults)
+            sent.envelope, parcel = opened
+            return open_parcel(parcel)
         converting = gateway.compute(convert, body, sent.form, options)
         del body
         return open_parcel(await converting)

@@ -21,13 +21,13 @@ def starting() -> Iterator[Settings]:
     import typer
     from pydantic import ValidationError
 
-    from gateway.heap import give_back_large_blocks
+    from gateway.heap import own_process
     from gateway.pack_kinds import PackError
     from gateway.settings import Settings
     from gateway.store.engine import StoreUnavailable
     from gateway.store.ownership import AlreadyServed, WrongMasterKey
 
-    give_back_large_blocks()
+    own_process()
     try:
         yield Settings()
     except ValidationError as exc:

@@ -69,8 +69,10 @@ def demo(
 ) -> None:
     """Feed example documents through a gateway and simulators, then count them and verify the ledger."""
     from gateway.demonstration import Demonstration
+    from gateway.heap import own_process
     from security.redaction import configure_logging
 
+    own_process()
     configure_logging(level="warning")
     if not examples.is_dir():
         typer.echo(f"{examples} n'existe pas : donnez --examples avec le dossier docs/examples du projet.", err=True)

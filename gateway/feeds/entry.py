@@ -24,6 +24,7 @@ __all__ = [
     "FIELDS",
     "GENESIS",
     "KINDS",
+    "SCHEMA",
     "EntryError",
     "LedgerEntry",
     "as_json",

@@ -42,7 +42,6 @@ __all__ = [
     "link_up",
     "record",
     "record_many",
-    "rolled",
     "seal",
     "tenants_to_seal",
 ]
@@ -75,12 +74,15 @@ def _add_chain(dialect: str) -> Insert:
 
 
 @cache
-def _add_rollup(dialect: str, fine: bool) -> Insert:
-    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    table, dimensions = (rollup, FINE) if fine else (rollup_coarse, COARSE)
-    statement = insert(table)
-    return statement.on_conflict_do_update(
-        index_elements=["tenant", *dimensions], set_={"entries": table.c.entries + statement.excluded.entries}
+def _add_rollup(dialect: str, fine: bool) -> str:
+    """Plain SQL, for tuples: groups are many in a bulk build, and dictionaries of them cost more than adding them."""
+    table, dimensions = (rollup.name, FINE) if fine else (rollup_coarse.name, COARSE)
+    keys = ", ".join(("tenant", *dimensions))
+    marks = ", ".join(["?" if dialect == "sqlite" else "%s"] * (len(dimensions) + 2))
+    # Names are those of our own tables.
+    return (
+        f"INSERT INTO {table} ({keys}, entries) VALUES ({marks}) "  # noqa: S608
+        f"ON CONFLICT ({keys}) DO UPDATE SET entries = {table}.entries + excluded.entries"
     )
 
 
@@ -206,29 +208,18 @@ def dimension_text(value: object) -> str:
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
-def rolled(tenant: str, fine: Mapping[tuple[object, ...], int]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows to add to the two running totals, from entries counted by the dimensions of ``FINE``."""
-    coarse: Counter[tuple[object, ...]] = Counter()
-    for key, number in fine.items():
-        coarse[key[: len(COARSE)]] += number
-    return (
-        [
-            {"tenant": tenant, "entries": n, **dict(zip(FINE, map(dimension_text, key), strict=True))}
-            for key, n in fine.items()
-        ],
-        [
-            {"tenant": tenant, "entries": n, **dict(zip(COARSE, map(dimension_text, key), strict=True))}
-            for key, n in coarse.items()
-        ],
-    )
-
-
-def add_rollups(connection: Connection, fine: list[dict[str, Any]], coarse: list[dict[str, Any]]) -> None:
-    """Add the groups of :func:`rolled` to the running totals."""
-    dialect = connection.dialect.name
-    if fine:
-        connection.execute(_add_rollup(dialect, True), fine)
-        connection.execute(_add_rollup(dialect, False), coarse)
+def add_rollups(connection: Connection, tenant: str, groups: Mapping[tuple[object, ...], int]) -> None:
+    """Add entries counted by the dimensions of ``FINE`` to the two running totals."""
+    fine: Counter[tuple[str, ...]] = Counter()
+    coarse: Counter[tuple[str, ...]] = Counter()
+    for key, number in groups.items():
+        texts = tuple([value if type(value) is str else dimension_text(value) for value in key])
+        fine[texts] += number
+        coarse[texts[: len(COARSE)]] += number
+    for of, totals in ((True, fine), (False, coarse)):
+        if totals:
+            rows = [(tenant, *key, number) for key, number in totals.items()]
+            connection.exec_driver_sql(_add_rollup(connection.dialect.name, of), rows)
 
 
 def seal(connection: Connection, tenant: str, *, batch: int = 2000) -> Sealed:
@@ -268,8 +259,7 @@ def seal(connection: Connection, tenant: str, *, batch: int = 2000) -> Sealed:
             nodes.insert(),
             [{"tenant": tenant, "level": level, "position": at, "hash": node} for level, at, node in done],
         )
-    fine, coarse = rolled(tenant, Counter(tuple(line[2:]) for line in unsealed))
-    add_rollups(connection, fine, coarse)
+    add_rollups(connection, tenant, Counter(tuple(line[2:]) for line in unsealed))
     connection.execute(
         delete(pending).where(pending.c.tenant == tenant, pending.c.entry.in_(bindparam("sealed", expanding=True))),
         {"sealed": [line.id for line in unsealed]},

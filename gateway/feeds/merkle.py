@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import repeat
 
 __all__ = [
     "EMPTY_ROOT",
@@ -79,8 +80,8 @@ class Frontier:
                 nodes.insert(0, peaks.pop())
             if len(nodes) & 1:
                 after.append(nodes.pop())
-            pairs = iter(nodes)
-            nodes = [sha256(b"\x01%b%b" % pair).digest() for pair in zip(pairs, pairs, strict=True)]
+            one = iter(nodes)
+            nodes = [sha256(pair).digest() for pair in map(b"".join, zip(repeat(b"\x01"), one, one, strict=False))]
             rest >>= 1
             level += 1
             if level % every == 0:

@@ -74,7 +74,13 @@ Index("uq_feed_entries_entry_id", entries.c.tenant, entries.c.entry_id, unique=T
 # One professional, one structure, one document: the three ways into the lines.
 Index("ix_feed_entries_actor", entries.c.actor_rpps, entries.c.kind, entries.c.day)
 Index("ix_feed_entries_structure", entries.c.structure_finess, entries.c.kind, entries.c.day)
-Index("ix_feed_entries_lineage", entries.c.lineage_ref, postgresql_where=text("lineage_ref IS NOT NULL"))
+# With the day, so that whether a document was fed before a period is told by the index alone, whatever the years kept.
+Index(
+    "ix_feed_entries_lineage_day",
+    entries.c.lineage_ref,
+    entries.c.day,
+    postgresql_where=text("lineage_ref IS NOT NULL"),
+)
 Index(
     "ix_feed_entries_behalf",
     entries.c.on_behalf_of_rpps,

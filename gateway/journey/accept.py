@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, func, select
 
 from gateway import identities
 from gateway.ids import new_id
@@ -120,40 +121,38 @@ def accept(
     if pending >= max_pending:
         raise Busy([TOO_MANY.finding("")], retry_after=30)
 
-    patient = Patient.model_validate(orjson.loads(intake.model)["patient"])
+    patient = Patient.model_validate(orjson.loads(intake.patient))
     checked = moment_key(patient.ins_checked_on) if patient.ins_checked_on else None
     identity = identities.remember(connection, vault, request.tenant, patient, checked, now)
     document_id = new_id("doc", now)
     pdf = blobs.put(connection, vault, request.tenant, intake.pdf, now) if intake.pdf else None
     # Kept once: the model and the Bundle hold it too. The CDA is kept whole, it is what the others are made from.
     inside = [blobs.Piece.encoded(pdf, intake.pdf)] if pdf is not None and intake.pdf else []
-    sql.add(
-        connection,
-        documents,
-        id=document_id,
-        tenant_id=request.tenant,
-        client_id=request.client,
-        kind=intake.kind,
-        type_code=intake.type_code,
-        type_system=intake.type_system,
-        unique_id=intake.unique_id,
-        set_id=intake.set_id,
-        version_number=intake.version_number,
-        replaces=intake.replaces,
-        form=intake.form,
-        state="accepted",
-        identity_id=identity.id,
-        actor_id=str(request.actor["id"]),
-        actor=request.actor,
-        model=blobs.put(connection, vault, request.tenant, intake.model, now, pieces=inside),
-        cda=blobs.put(connection, vault, request.tenant, intake.cda, now),
-        cda_qualified=intake.cda_qualified,
-        fhir=blobs.put(connection, vault, request.tenant, intake.fhir, now, pieces=inside),
-        pdf=pdf,
-        loss=intake.loss,
-        warnings=[{"fr": f.as_json("fr"), "en": f.as_json("en")} for f in intake.warnings],
-        visibility=list(intake.visibility),
-        tally=kept_facts(
+    kept: dict[str, Any] = {
+        "id": document_id,
+        "tenant_id": request.tenant,
+        "client_id": request.client,
+        "kind": intake.kind,
+        "type_code": intake.type_code,
+        "type_system": intake.type_system,
+        "unique_id": intake.unique_id,
+        "set_id": intake.set_id,
+        "version_number": intake.version_number,
+        "replaces": intake.replaces,
+        "form": intake.form,
+        "state": "accepted",
+        "identity_id": identity.id,
+        "actor_id": str(request.actor["id"]),
+        "actor": request.actor,
+        "model": blobs.put(connection, vault, request.tenant, intake.model, now, pieces=inside),
+        "cda": blobs.put(connection, vault, request.tenant, intake.cda, now),
+        "cda_qualified": intake.cda_qualified,
+        "fhir": blobs.put(connection, vault, request.tenant, intake.fhir, now, pieces=inside),
+        "pdf": pdf,
+        "loss": intake.loss,
+        "warnings": [{"fr": f.as_json("fr"), "en": f.as_json("en")} for f in intake.warnings],
+        "visibility": list(intake.visibility),
+        "tally": kept_facts(
             connection,
             vault,
             request.tenant,
@@ -162,15 +161,14 @@ def accept(
             facts=intake.facts,
             counting=request.counting,
         ),
-        acted_at=moment_key(intake.acted_at),
-        received_at=now,
-        updated_at=now,
-    )
+        "acted_at": moment_key(intake.acted_at),
+        "received_at": now,
+        "updated_at": now,
+    }
+    sql.add(connection, documents, kept)
     by = f"client:{request.client}"
     note(connection, at=now, tenant=request.tenant, document=document_id, to="accepted", by=by)
-    document = sql.find(connection, documents, id=document_id)
-    if document is None:
-        raise LookupError(document_id)
+    document: Any = SimpleNamespace(**kept)  # as its row: reading it back would cost more than keeping it
     rank = int(now.timestamp() * 1_000_000)
     if request.to_dmp:
         delivery = queue(
@@ -187,7 +185,7 @@ def accept(
             hold_days=hold_days,
             test_case=request.test_case,
         )
-        tally_submission(connection, vault, document, delivery, now)
+        tally_submission(connection, vault, document, delivery, now, identity)
     professional = [r for r in request.recipients if r.get("kind") != "citizen"]
     citizen = [r for r in request.recipients if r.get("kind") == "citizen"]
     # A patient's message is never the professionals' one (mss.md 2.6).
@@ -232,37 +230,39 @@ def queue(
     message: str | None = None,
     request: dict[str, Any] | None = None,
     test_case: str | None = None,
-) -> Row[Any]:
-    """Keep one delivery, of a document or of a message, with its recipients and its first row of history."""
+) -> Any:
+    """Keep one delivery, of a document or of a message, with its recipients and its first row of history.
+
+    Gives what was kept, by the names of its columns.
+    """
     cause = cause_of(CauseCode.IDENTITY_NOT_QUALIFIED) if held else None
     state = Delivery.HELD if held else Delivery.QUEUED
     delivery_id = new_id("dlv", now)
-    sql.add(
-        connection,
-        deliveries,
-        id=delivery_id,
-        tenant_id=tenant,
-        document_id=document,
-        message_id=message,
-        destination=destination,
-        action="feed",
-        rank=rank,
-        lineage=lineage,
-        state=str(state),
-        reason=cause.code if cause else None,
-        cause_fr=cause.text.fr if cause else None,
-        cause_en=cause.text.en if cause else None,
-        fix_fr=cause.fix.fr if cause else None,
-        fix_en=cause.fix.en if cause else None,
-        recipients=len(request["recipients"]) if request else 0,
-        request=blobs.put(connection, vault, tenant, orjson.dumps(request), now) if request else None,
+    kept: dict[str, Any] = {
+        "id": delivery_id,
+        "tenant_id": tenant,
+        "document_id": document,
+        "message_id": message,
+        "destination": destination,
+        "action": "feed",
+        "rank": rank,
+        "lineage": lineage,
+        "state": str(state),
+        "reason": cause.code if cause else None,
+        "cause_fr": cause.text.fr if cause else None,
+        "cause_en": cause.text.en if cause else None,
+        "fix_fr": cause.fix.fr if cause else None,
+        "fix_en": cause.fix.en if cause else None,
+        "recipients": len(request["recipients"]) if request else 0,
+        "request": blobs.put(connection, vault, tenant, orjson.dumps(request), now) if request else None,
         # A held delivery is looked at at once too: the INSi may complete the identity by itself.
-        next_attempt_at=now,
-        expires_at=now + timedelta(days=hold_days) if held else None,
-        test_case=test_case,
-        created_at=now,
-        updated_at=now,
-    )
+        "next_attempt_at": now,
+        "expires_at": now + timedelta(days=hold_days) if held else None,
+        "test_case": test_case,
+        "created_at": now,
+        "updated_at": now,
+    }
+    sql.add(connection, deliveries, kept)
     if request:
         recipients.enrol(connection, vault, tenant, delivery_id, request["recipients"], now)
     note(
@@ -276,9 +276,7 @@ def queue(
         by=by,
         cause=cause,
     )
-    row = sql.find(connection, deliveries, id=delivery_id)
-    if row is None:
-        raise LookupError(delivery_id)
+    row: Any = SimpleNamespace(**kept)
     return row
 
 

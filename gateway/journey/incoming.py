@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row, select
 
 from adapters.mss import outcomes
 from adapters.mss.addresses import CITIZEN_DOMAIN, Audience, audience_of
-from adapters.mss.inbox import Seen
+from adapters.mss.inbox import NOTICES, Seen
 from adapters.mss.outcomes import Phase
 from adapters.mss.receive import MailKind, Received, integration_code
 from adapters.mss.tracking import Event, EventKind, events
@@ -34,11 +34,10 @@ from gateway.store.engine import Again
 from gateway.store.mail_tables import mail_received, mail_received_documents, mail_recipients, mail_sent
 from gateway.vault import Vault
 
-__all__ = ["NOTICES", "PROCESSED", "apply_notice", "is_notice", "keep"]
+__all__ = ["PROCESSED", "apply_notice", "is_notice", "keep"]
 
 log = structlog.get_logger("passerelle.mss")
 
-NOTICES = frozenset({MailKind.DSN, MailKind.MDN, MailKind.FAILURE})
 #: Answer of a mail that was handled, beside the codes of integration errors.
 PROCESSED = "processed"
 

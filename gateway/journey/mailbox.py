@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -35,7 +36,7 @@ from gateway.neighbours import Neighbours, NotConfigured
 from gateway.services.mail_sessions import NoMailSession
 from gateway.services.received import UNREAD, Unfolded, unfold
 from gateway.store import blobs
-from gateway.store.engine import BACKGROUND, NORMAL
+from gateway.store.engine import BACKGROUND, NORMAL, StoreUnavailable
 from gateway.store.mail_tables import mail_recipients, mailboxes
 from gateway.store.tables import tenants as tenant_rows
 from gateway.tenants import Tenant, tenant
@@ -46,6 +47,8 @@ log = structlog.get_logger("passerelle.mss")
 
 #: Longest wait for what a server may tell, so that leases are kept and a stop is heard.
 _SLICE = 20.0
+#: Seconds left to what follows a mail that has just arrived.
+_GATHER = 0.2
 #: Readers at work at once on one node; each waits in a thread of its own.
 _MOST = 64
 _LONGEST_PAUSE = 300.0
@@ -177,7 +180,10 @@ class MailReceiver:
             position = await self._round(reader, mailbox, position)
             reader.failures = 0
             longest = min(poll, _SLICE, self._lease.total_seconds() / 2)
-            await mailbox.wait(longest)
+            if await mailbox.wait(longest):
+                # Mails come several at once, notices above all: those that follow are read with the first.
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), _GATHER)
         except (ImapFailed, NotConfigured, NoMailSession) as exc:
             return self._failed(reader, exc)
         except Exception as exc:  # a fault of ours: the mail is found again at the next turn
@@ -221,25 +227,49 @@ class MailReceiver:
         async def handle(seen: Seen) -> Handled:
             return await self._handle(reader, seen)
 
+        async def notices(some: Sequence[Seen]) -> bool:
+            return await self._notices(reader, some)
+
         while True:
-            reached = await inbox.round(position, handle, limit=imap.batch)
+            reached = await inbox.round(position, handle, limit=imap.batch, notices=notices)
             if reached == position:
                 return position
             position = reached
             await self._gateway.store.write(partial(self._note_position, reader, reached), NORMAL)
 
+    async def _notices(self, reader: _Reader, some: Sequence[Seen]) -> bool:
+        """Apply notices in their order in one transaction; false when one of them stands in the way of the others."""
+        try:
+            await self._gateway.store.write(lambda c: self._apply(c, reader, some), NORMAL)
+        except StoreUnavailable:
+            raise
+        except Exception as exc:  # then each by itself
+            log.warning("mss.notices_apart", count=len(some), error=type(exc).__name__)
+            return False
+        self._closed(some)
+        return True
+
+    def _apply(self, connection: Connection, reader: _Reader, some: Sequence[Seen]) -> None:
+        now, kept = self._gateway.now(), self._settings.mss.keep_exchanges
+        for seen in some:
+            raw = seen.fetched.data if kept else None
+            apply_notice(connection, self._gateway.vault, reader.tenant.id, seen.received, now=now, raw=raw)
+
+    def _closed(self, some: Sequence[Seen]) -> None:
+        """Tell the directory of the mailboxes that notices say are no more."""
+        directory = self._gateway.directory
+        if directory is None:
+            return
+        for event in (event for seen in some for event in events(seen.received)):
+            if event.kind is EventKind.BOUNCED and event.code.startswith("5.1."):
+                directory.closed(event.recipient)
+
     async def _handle(self, reader: _Reader, seen: Seen) -> Handled:
         gateway, received = self._gateway, seen.received
         now = gateway.now()
         if is_notice(received):
-            raw = seen.fetched.data if self._settings.mss.keep_exchanges else None
-            await gateway.store.write(
-                lambda c: apply_notice(c, gateway.vault, reader.tenant.id, received, now=now, raw=raw), NORMAL
-            )
-            if gateway.directory is not None:
-                for event in events(received):
-                    if event.kind is EventKind.BOUNCED and event.code.startswith("5.1."):
-                        gateway.directory.closed(event.recipient)
+            await gateway.store.write(lambda c: self._apply(c, reader, [seen]), NORMAL)
+            self._closed([seen])
             return Handled(answer=False)
         if received.accepted and received.kind is MailKind.AUTOMATIC:
             return Handled(answer=False)

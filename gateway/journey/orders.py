@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from functools import cache
 from random import Random
 from typing import Any
 
 import orjson
 import structlog
-from sqlalchemy import Connection, Row, and_, exists, or_, select, update
+from sqlalchemy import Connection, Integer, Row, Select, and_, bindparam, exists, or_, select, update
 
 from adapters.ordonnance.client import OrderService
 from adapters.ordonnance.outcomes import Kind, OrderServiceError, Outcome
@@ -26,6 +27,8 @@ from gateway.services.order_store import SHARED
 from gateway.services.orders import service_of
 from gateway.store.engine import NORMAL
 from gateway.store.order_tables import dispensations, order_relays, orders
+from gateway.store.plan import run
+from gateway.store.types import Instant
 
 __all__ = ["OrderRelays"]
 
@@ -33,6 +36,44 @@ log = structlog.get_logger("passerelle.orders")
 
 _ACCEPTED = {"register": EventKind.REGISTERED, "execute": EventKind.RELAY_ACCEPTED}
 _REFUSED = {"register": EventKind.REGISTRATION_REFUSED, "execute": EventKind.RELAY_REFUSED}
+
+
+@cache
+def _some_due() -> Select[Any]:
+    """One relay that may be due, whoever works on it."""
+    due = order_relays.c
+    return select(due.id).where(due.ended_at.is_(None), due.next_attempt_at <= bindparam("now", type_=Instant)).limit(1)
+
+
+@cache
+def _due(lock: bool) -> Select[Any]:
+    """The relays that may be claimed, the longest due first."""
+    now = bindparam("now", type_=Instant)
+    due, earlier = order_relays.alias("due"), order_relays.alias("earlier")
+    chosen = (
+        select(due.c.id)
+        .where(
+            due.c.ended_at.is_(None),
+            due.c.next_attempt_at <= now,
+            or_(due.c.lease_until.is_(None), due.c.lease_until < now),
+            # What happened to one order is told in its order.
+            ~exists().where(
+                and_(
+                    or_(
+                        earlier.c.order_id == due.c.order_id,
+                        # A prescription that replaces another comes after everything said of that one.
+                        earlier.c.order_id
+                        == select(orders.c.replaces).where(orders.c.id == due.c.order_id).scalar_subquery(),
+                    ),
+                    earlier.c.ended_at.is_(None),
+                    earlier.c.id < due.c.id,
+                )
+            ),
+        )
+        .order_by(due.c.next_attempt_at)
+        .limit(bindparam("most", type_=Integer))
+    )
+    return chosen.with_for_update(skip_locked=True, of=due) if lock else chosen
 
 
 class OrderRelays:
@@ -47,41 +88,20 @@ class OrderRelays:
     async def run(self) -> None:
         """Send everything that is due now."""
         service = service_of(self._gateway)
-        while service is not None:
+        while service is not None and await self._gateway.store.look(self._anything):
             rows = await self._gateway.store.write(self._claim, NORMAL)
             if not rows:
                 return
             await asyncio.gather(*(self._send(service, row) for row in rows))
 
+    def _anything(self, connection: Connection) -> bool:
+        # Asked several times a second, mostly for nothing: a read costs a fraction of a write.
+        return bool(run(connection, _some_due(), {"now": self._gateway.now()}, first=True).rows)
+
     def _claim(self, connection: Connection) -> list[Row[Any]]:
         now = self._gateway.now()
-        due, earlier = order_relays.alias("due"), order_relays.alias("earlier")
-        chosen = (
-            select(due.c.id)
-            .where(
-                due.c.ended_at.is_(None),
-                due.c.next_attempt_at <= now,
-                or_(due.c.lease_until.is_(None), due.c.lease_until < now),
-                # What happened to one order is told in its order.
-                ~exists().where(
-                    and_(
-                        or_(
-                            earlier.c.order_id == due.c.order_id,
-                            # A prescription that replaces another comes after everything said of that one.
-                            earlier.c.order_id
-                            == select(orders.c.replaces).where(orders.c.id == due.c.order_id).scalar_subquery(),
-                        ),
-                        earlier.c.ended_at.is_(None),
-                        earlier.c.id < due.c.id,
-                    )
-                ),
-            )
-            .order_by(due.c.next_attempt_at)
-            .limit(self._batch)
-        )
-        if connection.dialect.name == "postgresql":
-            chosen = chosen.with_for_update(skip_locked=True, of=due)
-        ids = list(connection.execute(chosen).scalars())
+        at = {"now": now, "most": self._batch}
+        ids = [row.id for row in run(connection, _due(connection.dialect.name == "postgresql"), at).rows]
         if not ids:
             return []
         lease = now + timedelta(seconds=self._gateway.settings.ordonnance.timeout_seconds * 3)

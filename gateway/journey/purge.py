@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import orjson
 import structlog
-from sqlalchemy import Connection, Table, and_, bindparam, delete, exists, or_, select, update
+from sqlalchemy import Connection, Row, Table, and_, bindparam, delete, exists, or_, select, update
 
 from gateway import identities as persons
 from gateway.context import Gateway
@@ -119,19 +119,23 @@ def _waiting(column: Any, number: Any, before: datetime) -> Any:
     )
 
 
-def _documents(vault: Vault, retention: Retention, now: datetime, connection: Connection) -> Counter[str]:
-    before = retention.contents
-    found = connection.execute(
-        select(documents)
-        .where(
-            documents.c.purged_at.is_(None),
-            documents.c.updated_at < before,
-            ~_waiting(deliveries.c.document_id, documents.c.id, before),
-        )
-        .order_by(documents.c.updated_at)
+def _ended(connection: Connection, table: Table, delivered: Any, before: datetime) -> Sequence[Row[Any]]:
+    """The oldest documents or messages that no delivery needs any more, held until the transaction ends.
+
+    ``delivered`` is the column of deliveries that names the row of ``table``.
+    """
+    query = (
+        select(table)
+        .where(table.c.purged_at.is_(None), table.c.updated_at < before, ~_waiting(delivered, table.c.id, before))
+        .order_by(table.c.updated_at)
         .limit(BATCH)
         .with_for_update(skip_locked=True)
-    ).all()
+    )
+    return connection.execute(query).all()
+
+
+def _documents(vault: Vault, retention: Retention, now: datetime, connection: Connection) -> Counter[str]:
+    found = _ended(connection, documents, deliveries.c.document_id, retention.contents)
     attached = _attached(connection, {row.tenant_id for row in found}) if found else set()
     rows = [row for row in found if row.id not in attached]
     if not rows:
@@ -158,18 +162,7 @@ def _attached(connection: Connection, tenants: Iterable[str]) -> set[str]:
 
 
 def _messages(vault: Vault, retention: Retention, now: datetime, connection: Connection) -> Counter[str]:
-    before = retention.contents
-    rows = connection.execute(
-        select(messages)
-        .where(
-            messages.c.purged_at.is_(None),
-            messages.c.updated_at < before,
-            ~_waiting(deliveries.c.message_id, messages.c.id, before),
-        )
-        .order_by(messages.c.updated_at)
-        .limit(BATCH)
-        .with_for_update(skip_locked=True)
-    ).all()
+    rows = _ended(connection, messages, deliveries.c.message_id, retention.contents)
     if not rows:
         return Counter()
     ids = [row.id for row in rows]

@@ -25,6 +25,7 @@ from gateway.services import identity as service
 from gateway.services.identity import found_of
 from gateway.settings import Settings
 from gateway.tenants import Tenant
+from gateway.traits import strict_traits
 
 if TYPE_CHECKING:
     from adapters.insi.messages import Individual
@@ -103,7 +104,7 @@ class Qualifier:
                 return identity
             await self._hold(courier, load, cause_of(CauseCode.IDENTITY_NOT_QUALIFIED), LOOK_AGAIN)
             raise Stop from None
-        traits = identities.strict_traits(identity.patient)
+        traits = strict_traits(identity.patient)
         result = await client.search(traits)
         kind = result.outcome.kind
         log.info("insi.answered", identity=identity.id, outcome=str(kind), code=result.outcome.code)

@@ -50,8 +50,15 @@ _STATE = {
 _TEST_AUTHORITIES = frozenset({"1.2.250.1.213.1.4.10", "1.2.250.1.213.1.4.11"})
 
 
-def common(connection: Connection, vault: Vault, document: Row[Any], now: datetime) -> dict[str, Any]:
-    """What every entry about a document says: act, actor, structure, patient, content."""
+def common(
+    connection: Connection, vault: Vault, document: Row[Any], now: datetime, identity: Identity | None = None
+) -> dict[str, Any]:
+    """What every entry about a document says: act, actor, structure, patient, content.
+
+    ``identity`` is the patient's, when the caller has just read or written it.
+    """
+    if identity is None:
+        identity = identities.load(connection, vault, document.identity_id)
     return {
         "recorded_at": now,
         "occurred_at": document.acted_at,
@@ -59,7 +66,7 @@ def common(connection: Connection, vault: Vault, document: Row[Any], now: dateti
         "software_id": document.client_id,
         **actor_fields(document.actor),
         **structure_fields(connection, document.tenant_id),
-        **identity_fields(connection, vault, identities.load(connection, vault, document.identity_id)),
+        **identity_fields(connection, vault, identity),
         "lineage_ref": lineage_ref(set_id=document.set_id, unique_id=document.unique_id),
         "version_no": document.version_number,
         "unique_id_hash": opaque_hash("unique-id", document.unique_id),
@@ -192,7 +199,12 @@ def tally_identity(
 
 
 def tally_submission(
-    connection: Connection, vault: Vault, document: Row[Any], delivery: Row[Any], now: datetime
+    connection: Connection,
+    vault: Vault,
+    document: Row[Any],
+    delivery: Row[Any],
+    now: datetime,
+    identity: Identity | None = None,
 ) -> None:
     """Enter that a document was taken in charge for the DMP."""
     if delivery.destination != "dmp":
@@ -204,7 +216,7 @@ def tally_submission(
             entry_id=entry_id("gateway", delivery.id, 1, "submitted"),
             kind=_KIND[delivery.destination],
             state="submitted",
-            **common(connection, vault, document, now),
+            **common(connection, vault, document, now, identity),
         ),
     )
 

@@ -69,18 +69,21 @@ def _plot(figures: Figures, width: int, height: int) -> str:
     for at, took in figures.recent:
         buckets.setdefault(int(at / _SPAN), []).append(took * 1000)
     times = [(bucket + 1) * _SPAN for bucket in sorted(buckets)]
-    plotext.clear_figure()
-    plotext.plotsize(width, height)
-    plotext.theme("clear")
-    plotext.title("Latence d'acceptation (ms) et envois en attente")
+    figure = plotext.figure
+    figure.clear()
+    figure.plot_size(width, height)
+    figure.theme("simple")
+    figure.title("Latence d'acceptation (ms) et envois en attente")
+
+    def curve(xs: list[float], ys: list[float], label: str, side: str) -> None:
+        signal = figure.signal(xs, ys, yside=side)
+        signal.lines()
+        signal.label(label)
+        figure.draw(signal)
+
     if times:
         for share, label in ((0.5, "p50"), (0.99, "p99")):
-            plotext.plot(times, [percentile(buckets[b], share) for b in sorted(buckets)], label=label)
+            curve(times, [percentile(buckets[b], share) for b in sorted(buckets)], label, "left")
     if figures.backlog:
-        plotext.plot(
-            [at for at, _ in figures.backlog],
-            [count for _, count in figures.backlog],
-            label="en attente",
-            yside="right",
-        )
-    return str(plotext.build())
+        curve([at for at, _ in figures.backlog], [float(n) for _, n in figures.backlog], "en attente", "right")
+    return str(figure.build())

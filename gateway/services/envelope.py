@@ -19,7 +19,7 @@ from mappings.document.people import Identifier, Professional
 from security import json as hard_json
 from security.errors import UnsafeInput
 
-__all__ = ["Counting", "DeliverTo", "Envelope", "Sent", "open_body"]
+__all__ = ["Counting", "DeliverTo", "Envelope", "Sent", "open_body", "split_json"]
 
 WRONG_TYPE = rule(
     "API-TYPE-001",
@@ -121,6 +121,7 @@ class Sent:
     body: bytes  #: let go once it is converted: of a large document each copy counts
     form: Form
     envelope: Envelope
+    closed: bool = False  #: the body is a whole request in our JSON, whose envelope is known once it is converted
     actor_id: str | None = None  #: PS_IdNat, when given in a header
     parts: dict[str, Any] = field(default_factory=dict)
 
@@ -141,8 +142,12 @@ def form_of(kind: str) -> Form | None:
     return None
 
 
-def open_json(body: bytes, limit: int) -> Sent:
-    """A request in our JSON: ``{document, actor, deliverTo, allowLoss}``, or the document alone."""
+def split_json(body: bytes, limit: int) -> tuple[Any, Form, Envelope | None]:
+    """A request in our JSON: ``{document, actor, deliverTo, allowLoss}``, or the document alone.
+
+    Gives the document's plain values, their form, and what is said beside it, None when it is alone. Raises
+    :class:`Invalid` and :class:`Unreadable`.
+    """
     try:
         value = hard_json.loads(body, max_bytes=limit)
     except UnsafeInput as exc:
@@ -151,10 +156,18 @@ def open_json(body: bytes, limit: int) -> Sent:
         raise Invalid([NOT_JSON_OBJECT.finding("")])
     if "document" not in value:
         if value.get("resourceType") == "Bundle":
-            return Sent(body=body, form="fhir", envelope=Envelope())
-        return Sent(body=body, form="json", envelope=Envelope())
+            return value, "fhir", None
+        return value, "json", None
     document = value.pop("document")
-    return Sent(body=_dump(document), form="json", envelope=_envelope(value))
+    return document, "json", _envelope(value)
+
+
+def open_json(body: bytes, limit: int) -> Sent:
+    """A request in our JSON, its document apart; raises :class:`Invalid`, :class:`Unreadable`."""
+    value, form, envelope = split_json(body, limit)
+    if envelope is None:
+        return Sent(body=body, form=form, envelope=Envelope())
+    return Sent(body=_dump(value), form=form, envelope=envelope)
 
 
 def _dump(value: Any) -> bytes:
@@ -197,19 +210,22 @@ def open_multipart(metadata: bytes | None, file: bytes | None, file_type: str, l
         for name in ("actor", "deliverTo", "allowLoss"):
             if name in document:
                 value[name] = document.pop(name)
-    import base64
+    import pybase64
 
     document.setdefault("kind", "report")
     document["mediaType"] = kind
-    document["content"] = base64.b64encode(file).decode("ascii")
+    document["content"] = pybase64.b64encode_as_string(file)
     return Sent(body=_dump(document), form="json", envelope=_envelope(value))
 
 
-def open_body(body: bytes, content_type: str, limit: int) -> Sent:
-    """A request whose whole body is the document, by its media type."""
+def open_body(body: bytes, content_type: str, limit: int, *, closed: bool = False) -> Sent:
+    """A request whose whole body is the document, by its media type.
+
+    With ``closed``, our JSON is not looked into: whoever converts it reads it, once.
+    """
     form = form_of(media_type(content_type))
     if form is None:
         raise Unsupported([WRONG_TYPE.finding("Content-Type", found=media_type(content_type)[:60] or "aucun")])
     if form == "json":
-        return open_json(body, limit)
+        return Sent(body=body, form=form, envelope=Envelope(), closed=True) if closed else open_json(body, limit)
     return Sent(body=body, form=form, envelope=Envelope())

@@ -135,8 +135,8 @@ def keep_mail(
     response = _pieces(connection, vault, tenant_id, [answer], {"type": answer_type}, at)
     if not sent:
         # An operator repeats itself: the same notice about the same mail is one piece of evidence.
-        same = {"delivery_id": delivery, "transaction": transaction, "response": response}
-        if connection.execute(select(exchanges.c.id).filter_by(**same)).first() is not None:
+        same: dict[str, Any] = {"delivery_id": delivery, "transaction": transaction, "response": response}
+        if sql.value(connection, exchanges, "id", **same) is not None:
             return False
     sql.add(
         connection,

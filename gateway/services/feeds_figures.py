@@ -17,7 +17,7 @@ from gateway.feeds.entry import PARIS
 from gateway.feeds.evaluate import Evaluation, evaluate
 from gateway.feeds.heads import kept_heads
 from gateway.feeds.imports import OutsideMeasure
-from gateway.feeds.measures import Figures, Subject, figures, lines_of
+from gateway.feeds.measures import Figures, Subject, earlier_lineages, figures, lines_of
 from gateway.feeds.periods import Closing, PeriodError, amend, close, closings, state_of
 from gateway.feeds.policy import Funnel, Policy, Where, documents, policy
 from gateway.feeds.reconcile import reconcile
@@ -367,8 +367,9 @@ def funnel_for(
         as_of=as_of,
     )
     return documents(
-        [line for line, _ in pairs],
+        [one.line for one in pairs],
         chosen=counting,
+        earlier=earlier_lineages(pairs),
         where=Where(states=frozenset(["accepted"]), ins_status=frozenset(["qualifiee"]), test=False),
         start=start,
         end=end,

@@ -21,6 +21,7 @@ from gateway.problems import Busy, Conflict, Invalid, rule
 from gateway.services import identity as service
 from gateway.services.identity_lookup import Lookup
 from gateway.tenants import Tenant
+from gateway.traits import strict_traits
 
 if TYPE_CHECKING:
     from adapters.insi.client import SearchResult
@@ -86,14 +87,14 @@ async def accept(
     held = await gateway.store.read(lambda c: identities.load(c, gateway.vault, identity_id))
     if service.state_of(held.patient).locked:
         raise StatusError(Refusal.INSI_CALL_FORBIDDEN)
-    traits = identities.strict_traits(held.patient)
+    traits = strict_traits(held.patient)
     result = await lookup.person(tenant, traits, ())
     person = _judged(result, held, said)
 
     def work(connection: Connection) -> tuple[Identity, int]:
         now = gateway.now()
         identity = identities.load(connection, gateway.vault, identity_id)
-        if identities.strict_traits(identity.patient) != traits:
+        if strict_traits(identity.patient) != traits:
             # Changed while INSi was asked: the answer is about somebody else's traits.
             raise Conflict([OTHER_PERSON.finding("/event")], slug="identity-changed")
         found = service.found_of(person)

@@ -16,6 +16,7 @@ from gateway.problems import rule
 from gateway.services.faults import doubts_of, findings_of
 from gateway.services.feed_facts import facts_of
 from gateway.services.files import as_pdf
+from gateway.traits import strict_traits
 from mappings import document as hub
 from mappings.document.people import Professional
 from mappings.loss import LossReport
@@ -26,6 +27,7 @@ __all__ = [
     "Intake",
     "IntakeOptions",
     "IntakeRefused",
+    "Values",
     "check_identity_of",
     "convert",
     "describe_actor",
@@ -114,6 +116,7 @@ class Intake:
     form: Form
     kind: str
     model: bytes  #: the hub model as JSON
+    patient: bytes  #: of the model, the patient alone
     cda: bytes
     cda_qualified: bool  #: the CDA carries the INS
     fhir: bytes
@@ -133,7 +136,15 @@ class Intake:
     facts: dict[str, Any] = field(default_factory=dict)  #: see :mod:`gateway.services.feed_facts`
 
 
-def convert(body: bytes, form: Form, options: IntakeOptions) -> Intake:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Values:
+    """The plain values of a document whose JSON was read already, in a request of so many bytes."""
+
+    value: Any
+    size: int
+
+
+def convert(body: bytes | Values, form: Form, options: IntakeOptions) -> Intake:
     """Read a document, write it as CDA and FHIR, and check both.
 
     Raises :class:`IntakeRefused` with every fault found, each with its place in the bytes sent.
@@ -154,7 +165,7 @@ def convert(body: bytes, form: Form, options: IntakeOptions) -> Intake:
         raise IntakeRefused(list(exc.findings)) from exc
     qualified = document.patient.qualified
     data = written.data
-    if form == "cda" and qualified:
+    if form == "cda" and qualified and isinstance(body, bytes):
         # A caller's own CDA is relayed as it is, canonical so that the bytes sent are the bytes signed (dmp.md 5).
         from security.xml import CDA_LIMITS, canonical, parse
 
@@ -180,6 +191,7 @@ def convert(body: bytes, form: Form, options: IntakeOptions) -> Intake:
         form=form,
         kind=document.kind,
         model=model,
+        patient=bytes(document.patient.__pydantic_serializer__.to_json(document.patient, exclude_none=True)),
         cda=data,
         cda_qualified=qualified,
         fhir=bundle,
@@ -219,11 +231,14 @@ def _refuse_long_text(value: Any, limit: int, place: str = "") -> None:
             _refuse_long_text(member, limit, f"{place}/{number}")
 
 
-def _json(body: bytes, limit: int) -> Any:
+def _json(body: bytes | Values, limit: int) -> Any:
     from security import json as hard_json
 
-    value = hard_json.loads(body, max_bytes=limit * 4)
-    if len(body) > limit:
+    if isinstance(body, Values):
+        value, size = body.value, body.size
+    else:
+        value, size = hard_json.loads(body, max_bytes=limit * 4), len(body)
+    if size > limit:
         _refuse_long_text(value, limit)
     return value
 
@@ -247,7 +262,7 @@ def refuse(findings: list[Finding]) -> None:
         raise IntakeRefused(findings)
 
 
-def read_document(body: bytes, form: Form, options: IntakeOptions) -> tuple[Any, LossReport, list[Finding]]:
+def read_document(body: bytes | Values, form: Form, options: IntakeOptions) -> tuple[Any, LossReport, list[Finding]]:
     try:
         if form == "json":
             document = hub.load(_json(body, options.max_document_bytes))
@@ -264,6 +279,8 @@ def read_document(body: bytes, form: Form, options: IntakeOptions) -> tuple[Any,
             return reading.document, reading.loss, _unless_told(judged, reading.findings)
         from mappings import cda
 
+        if isinstance(body, Values):
+            raise TypeError("a CDA is bytes")
         refuse_larger(len(body), options.max_document_bytes)
         try:
             read = cda.read(body)
@@ -313,7 +330,6 @@ def _with_ids(document: Any, options: IntakeOptions) -> tuple[Any, bool]:
 def check_identity_of(document: Any, environment: Literal["test", "production"]) -> list[Finding]:
     """Judge the identity a document declares, as far as can be known without the network."""
     from conformance.identity.check import check_identity
-    from conformance.identity.traits import Traits
 
     patient = document.patient
     return list(
@@ -321,14 +337,7 @@ def check_identity_of(document: Any, environment: Literal["test", "production"])
             matricule=patient.ins.value if patient.ins else None,
             oid=patient.ins.authority if patient.ins else None,
             environment=environment,
-            traits=Traits(
-                birth_name=patient.birth_name,
-                first_given_name=patient.first_given_name or "",
-                given_names=patient.given_names or "",
-                sex=str(patient.sex),
-                birth_date=patient.birth_date,
-                birth_place=patient.birth_place or "",
-            ),
+            traits=strict_traits(patient),
             status=str(patient.status),
             attributes=tuple(patient.attributes),
         ).findings

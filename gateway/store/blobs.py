@@ -6,7 +6,6 @@ left out is put back when it is read, and the address says that the bytes are th
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,9 +13,11 @@ from functools import cache
 from typing import Any, Final, Literal
 
 import orjson
+import pybase64
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
+from gateway.pieces import where
 from gateway.store import sql
 from gateway.store.plan import run
 from gateway.store.tables import blobs
@@ -44,7 +45,7 @@ class Piece:
     @classmethod
     def encoded(cls, address: str, content: bytes) -> Piece:
         """A content that stands in base64, without line breaks."""
-        return cls(address=address, form="base64", text=base64.b64encode(content))
+        return cls(address=address, form="base64", text=pybase64.b64encode(content))
 
 
 class Purged(KeyError):
@@ -113,7 +114,7 @@ def _without(data: bytes, pieces: Sequence[Piece]) -> bytes | None:
     """What is kept of bytes besides these pieces, with how they are put together; None when none stands in them."""
     found = []
     for piece in pieces:
-        at = data.find(piece.text) if len(piece.text) >= _WORTH else -1
+        at = where(data, piece.text) if len(piece.text) >= _WORTH else -1
         if at >= 0:
             found.append((at, piece))
     parts: list[list[Any]] = []
@@ -142,5 +143,5 @@ def _whole(connection: Connection, vault: Vault, tenant: str, kept: bytes) -> by
             position += value
             continue
         content = get(connection, vault, tenant, value)
-        out.append(base64.b64encode(content) if form == "base64" else content)
+        out.append(pybase64.b64encode(content) if form == "base64" else content)
     return b"".join(out)

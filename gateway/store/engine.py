@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 #: SQLSTATE of a transaction that lost to another and may simply be run again (PostgreSQL, appendix A, class 40).
 _LOST = frozenset({"40001", "40P01"})
+#: read_only_sql_transaction, which the driver does not take for a failure of the server.
+_READ_ONLY = "25006"
 _TRIES = 6
 
 #: A server that vanished without a word must not hold a thread for ever; what the address itself says comes first.
@@ -155,7 +157,12 @@ class Store:
             except PoolTimeout as exc:
                 raise unavailable(exc) from exc
             except DBAPIError as exc:
-                lost = getattr(exc.orig, "sqlstate", None) in _LOST
+                state = getattr(exc.orig, "sqlstate", None)
+                if state == _READ_ONLY:
+                    # A server that became a standby: the next connection may reach the one that took its place.
+                    self.engine.dispose()
+                    raise unavailable(exc) from exc
+                lost = state in _LOST
                 if not lost and (isinstance(exc, OperationalError | InterfaceError) or exc.connection_invalidated):
                     raise unavailable(exc) from exc
                 if not lost or attempt == _TRIES:
@@ -229,6 +236,8 @@ def _sqlite_engine(url: str, *, begin: str, cache_kib: int) -> Engine:
             "temp_store=MEMORY",
             # What is purged is overwritten, not left in free pages.
             "secure_delete=ON",
+            # Pages that change with every document are copied to the file once for many: 16 MB of log at most.
+            "wal_autocheckpoint=4000",
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

@@ -23,6 +23,8 @@ ACCEPT, NORMAL, BACKGROUND = 0, 1, 2  #: priorities of writes, the first served 
 _LAST = 99
 
 _BATCH = 64  #: most writes of one commit
+#: Seconds that work nobody is in a hurry for waits for other work to share its commit with.
+_GATHER = 0.02
 
 
 class StoreUnavailable(Exception):
@@ -78,7 +80,14 @@ class Writer:
 
     def _run(self) -> None:
         while True:
-            job = self._queue.get()[2]
+            jobs = [first := self._queue.get()]
+            if first[0] == BACKGROUND:
+                with contextlib.suppress(queue.Empty):
+                    jobs = sorted([first, self._queue.get(timeout=_GATHER)])
+            # What does not come first of the two goes back to its place, among what came meanwhile.
+            for late in jobs[1:]:
+                self._queue.put(late)
+            job = jobs[0][2]
             if job is None or self._batch(job):
                 break
         self._disconnect()

@@ -7,9 +7,9 @@ from lxml import etree
 from conformance.verdict import Text
 from mappings.cda import findings as rules
 from mappings.cda.errors import NotCda
-from mappings.cda.header_write import ACCESSION
 from mappings.cda.node import Reader, every, first, squeeze, value_of
 from mappings.cda.people_read import addresses, professional
+from mappings.cda.tree import ACCESSION
 from mappings.document.header import Act, Consent, Encounter, Order, Replaced
 from mappings.document.people import Professional
 from mappings.document.values import Code, Period

@@ -1,7 +1,8 @@
 """The bricks every CDA writer uses: elements, HL7 data types, identifiers derived from the document.
 
-A writer receives a :class:`Builder`, which knows the document being written, and adds to an lxml element with the
-functions below; each returns the element it made. Tags are given without namespace and are of ``urn:hl7-org:v3``.
+A writer receives a :class:`Builder`, which knows the document being written, and adds to an element
+(:mod:`mappings.cda.tree`) with the functions below; each returns the element it made. Tags are given without namespace
+and are of ``urn:hl7-org:v3``.
 """
 
 from __future__ import annotations
@@ -10,19 +11,18 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import sha1
 from uuid import UUID, uuid5
 
-from lxml import etree
-
 from mappings.cda.errors import Unwritable
+from mappings.cda.tree import HL7, PHARM, SDTC, XSI, Element, Leaves, sub_element
 from mappings.document.people import Identifier
 from mappings.document.values import Code, Concept, Moment, Period, Quantity, QuantityRange, Ratio
 from mappings.loss import LossLog
 
 __all__ = [
     "HL7",
-    "NSMAP",
     "PHARM",
     "SDTC",
     "V3",
@@ -53,42 +53,34 @@ __all__ = [
     "uid",
 ]
 
-HL7 = "urn:hl7-org:v3"
-PHARM = "urn:ihe:pharm:medication"
-SDTC = "urn:hl7-org:sdtc"
-XSI = "http://www.w3.org/2001/XMLSchema-instance"
-
 #: Prefixes of Clark names.
 V3 = f"{{{HL7}}}"
 XSI_TYPE = f"{{{XSI}}}type"
 
-NSMAP = {None: HL7, "pharm": PHARM, "sdtc": SDTC, "xsi": XSI}
-
 #: Namespace of the identifiers derived from a document: RFC 4122 name-based UUID of the URL ``urn:passerelle:cda``.
 _DERIVED = UUID("3ba650ff-b5ae-54a2-914b-feeadc23c764")
 
-_SubElement = etree.SubElement
-_Element = etree._Element
+_SubElement = sub_element
 
 
-def root_element(tag: str) -> _Element:
-    """A root element with every namespace of a CI-SIS CDA declared."""
-    return etree.Element(V3 + tag, nsmap=NSMAP)
+def root_element(tag: str) -> Element:
+    """A root element."""
+    return Element(V3 + tag)
 
 
-def sub(parent: _Element, tag: str, **attributes: str) -> _Element:
+def sub(parent: Element, tag: str, **attributes: str) -> Element:
     """Add an element of the CDA namespace."""
     return _SubElement(parent, V3 + tag, attributes)
 
 
-def text_element(parent: _Element, tag: str, text: str, **attributes: str) -> _Element:
+def text_element(parent: Element, tag: str, text: str, **attributes: str) -> Element:
     """Add an element that holds a text."""
     element = _SubElement(parent, V3 + tag, attributes)
     element.text = text
     return element
 
 
-def null(parent: _Element, tag: str, flavor: str = "UNK", *, xsi_type: str | None = None) -> _Element:
+def null(parent: Element, tag: str, flavor: str = "UNK", *, xsi_type: str | None = None) -> Element:
     """Add an element that says why it has no value (nullFlavor)."""
     element = _SubElement(parent, V3 + tag, {"nullFlavor": flavor})
     if xsi_type is not None:
@@ -96,11 +88,15 @@ def null(parent: _Element, tag: str, flavor: str = "UNK", *, xsi_type: str | Non
     return element
 
 
-def templates(parent: _Element, oids: Iterable[str]) -> None:
+def templates(parent: Element, oids: Iterable[str]) -> None:
     """Add a templateId for each OID, in order."""
-    tag = V3 + "templateId"
-    for oid in oids:
-        _SubElement(parent, tag, {"root": oid})
+    parent.held.append(_templates(tuple(oids)))
+
+
+@lru_cache(maxsize=1024)
+def _templates(oids: tuple[str, ...]) -> Leaves:
+    # Half the elements of a summary are these, in rows that are always the same.
+    return Leaves([(V3 + "templateId", {"root": oid}) for oid in oids])
 
 
 # --- Identifiers ----------------------------------------------------------------------------------
@@ -114,7 +110,7 @@ def derived_id(document_id: Identifier, place: str) -> UUID:
     return uuid5(_DERIVED, f"{document_id.root}^{document_id.extension or ''}#{place}")
 
 
-def ii(parent: _Element, identifier: Identifier, tag: str = "id") -> _Element:
+def ii(parent: Element, identifier: Identifier, tag: str = "id") -> Element:
     """Add an instance identifier (II)."""
     attributes = {"root": identifier.root}
     if identifier.extension is not None:
@@ -127,7 +123,7 @@ class Builder:
     """What the writers of one document share."""
 
     document_id: Identifier
-    root: _Element  #: ClinicalDocument
+    root: Element  #: ClinicalDocument
     created_at: Moment  #: when the document was made
     pdf: bytes | None = None  #: printed copy of the document
     log: LossLog = field(default_factory=LossLog)
@@ -141,7 +137,7 @@ class Builder:
         self._anchors[stem] = count
         return f"{stem}-{count}"
 
-    def body(self) -> _Element:
+    def body(self) -> Element:
         """Add the structuredBody, where the sections go."""
         return sub(sub(self.root, "component"), "structuredBody")
 
@@ -159,7 +155,7 @@ class Builder:
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def uid(parent: _Element, builder: Builder, given: UUID | None, place: str) -> _Element:
+def uid(parent: Element, builder: Builder, given: UUID | None, place: str) -> Element:
     """Add the id of an entry or a section."""
     return _SubElement(parent, V3 + "id", {"root": builder.uid(given, place)})
 
@@ -177,7 +173,7 @@ def hl7(moment: Moment) -> str:
     return f"{day.replace('-', '')}{time[:-6].replace(':', '')}{time[-6:].replace(':', '')}"
 
 
-def ts(parent: _Element, tag: str, moment: Moment | None, *, unknown: str | None = "UNK") -> _Element | None:
+def ts(parent: Element, tag: str, moment: Moment | None, *, unknown: str | None = "UNK") -> Element | None:
     """Add a point in time; when it is not known, a nullFlavor, or nothing if ``unknown`` is None."""
     if moment is not None:
         return _SubElement(parent, V3 + tag, {"value": hl7(moment)})
@@ -185,7 +181,7 @@ def ts(parent: _Element, tag: str, moment: Moment | None, *, unknown: str | None
 
 
 def ivl_ts(
-    parent: _Element,
+    parent: Element,
     tag: str,
     period: Period | None,
     *,
@@ -193,7 +189,7 @@ def ivl_ts(
     low: str | None = None,
     high: str | None = None,
     unknown: str | None = "UNK",
-) -> _Element | None:
+) -> Element | None:
     """Add an interval of time.
 
     ``low`` and ``high`` are the nullFlavors of an end that is not known (None leaves the end out); ``unknown`` that of
@@ -217,7 +213,7 @@ def ivl_ts(
 # --- Codes ----------------------------------------------------------------------------------------
 
 
-def code(parent: _Element, value: Code, tag: str = "code", *, xsi_type: str | None = None) -> _Element:
+def code(parent: Element, value: Code, tag: str = "code", *, xsi_type: str | None = None) -> Element:
     """Add a coded value (CD, CE)."""
     attributes = {"code": value.code, "codeSystem": value.system}
     if value.display is not None:
@@ -230,20 +226,20 @@ def code(parent: _Element, value: Code, tag: str = "code", *, xsi_type: str | No
     return element
 
 
-def original_text(parent: _Element, reference: str) -> None:
+def original_text(parent: Element, reference: str) -> None:
     """Add the originalText of a code: a reference (``#med-1``) to the narrative."""
     _SubElement(_SubElement(parent, V3 + "originalText"), V3 + "reference", {"value": reference})
 
 
 def concept(
-    parent: _Element,
+    parent: Element,
     value: Concept,
     reference: str | None = None,
     tag: str = "code",
     *,
     xsi_type: str | None = None,
     uncoded: str | None = None,
-) -> _Element:
+) -> Element:
     """Add a concept: its code, the narrative it comes from, its translations (in the order of the CDA schema).
 
     ``uncoded`` is the nullFlavor written when there is no main code; None leaves the attributes out.
@@ -270,14 +266,14 @@ def number(value: Decimal) -> str:
 
 
 def pq(
-    parent: _Element,
+    parent: Element,
     tag: str,
     quantity: Quantity,
     *,
     xsi_type: str | None = None,
     reference: str | None = None,
     namespace: str = V3,
-) -> _Element:
+) -> Element:
     """Add a physical quantity (PQ).
 
     The words of the unit are written when they are known: by ``reference`` to the narrative, which then reads
@@ -299,8 +295,8 @@ def pq(
 
 
 def ivl_quantity(
-    parent: _Element, tag: str, value: QuantityRange, references: tuple[str | None, str | None] = (None, None)
-) -> _Element:
+    parent: Element, tag: str, value: QuantityRange, references: tuple[str | None, str | None] = (None, None)
+) -> Element:
     """Add an interval of quantities: always ``low`` and ``high``, the same twice for a fixed amount (CI-SIS 4.2)."""
     element = _SubElement(parent, V3 + tag)
     pq(element, "low", value.low, reference=references[0])
@@ -308,7 +304,7 @@ def ivl_quantity(
     return element
 
 
-def ratio(parent: _Element, tag: str, value: Ratio, *, xsi_type: str | None = None, namespace: str = V3) -> _Element:
+def ratio(parent: Element, tag: str, value: Ratio, *, xsi_type: str | None = None, namespace: str = V3) -> Element:
     """Add an amount for an amount (RTO); ``xsi_type`` types both terms where the schema leaves them abstract."""
     element = _SubElement(parent, namespace + tag)
     pq(element, "numerator", value.numerator, xsi_type=xsi_type)
@@ -319,17 +315,17 @@ def ratio(parent: _Element, tag: str, value: Ratio, *, xsi_type: str | None = No
 # --- Small parts of an entry ----------------------------------------------------------------------
 
 
-def reference_text(parent: _Element, reference: str) -> None:
+def reference_text(parent: Element, reference: str) -> None:
     """Add the text of an entry: a reference (``#med-1``) to the narrative of its section."""
     _SubElement(_SubElement(parent, V3 + "text"), V3 + "reference", {"value": reference})
 
 
-def status(parent: _Element, value: str = "completed") -> None:
+def status(parent: Element, value: str = "completed") -> None:
     """Add the statusCode."""
     _SubElement(parent, V3 + "statusCode", {"code": value})
 
 
-def section(parent: _Element, builder: Builder, oids: Iterable[str], value: Code, title: str, place: str) -> _Element:
+def section(parent: Element, builder: Builder, oids: Iterable[str], value: Code, title: str, place: str) -> Element:
     """Add ``component/section`` with its templates, id (derived from ``place``), code and title.
 
     ``parent`` is the structuredBody, or the section it belongs to. The narrative comes next (:class:`Narrative`), then

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from lxml import etree
-
 from mappings.cda import words
 from mappings.cda.build import Builder, concept, ivl_ts, null, pq, reference_text, sub, templates, uid
 from mappings.cda.marks_write import mark_cells, write_marks
 from mappings.cda.narrative import Table
+from mappings.cda.tree import Element
 from mappings.document.prescription import DeviceLine
 from mappings.document.values import Code, Concept
 
@@ -38,7 +37,7 @@ def device_codes(codes: tuple[Code, ...]) -> tuple[Code | None, tuple[Code, ...]
     return main, tuple(each for each in codes if each is not main)
 
 
-def device_line(parent: etree._Element, builder: Builder, line: DeviceLine, place: str, table: Table) -> etree._Element:
+def device_line(parent: Element, builder: Builder, line: DeviceLine, place: str, table: Table) -> Element:
     """Add a line to a section and its row to the narrative."""
     row = table.row()
     name = row.cell(line.name, "dm")

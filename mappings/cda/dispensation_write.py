@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from lxml import etree
-
 from mappings.cda import words
 from mappings.cda.build import (
     Builder,
@@ -33,6 +31,7 @@ from mappings.cda.posology_write import (
     precondition,
 )
 from mappings.cda.prescription_write import EPU
+from mappings.cda.tree import Element
 from mappings.document.dispensation import Dispensation, DispensedLine
 from mappings.document.medication import Posology
 from mappings.document.people import Identifier
@@ -40,7 +39,6 @@ from mappings.document.values import Code
 
 __all__ = ["COMPLETENESS", "NOTE", "PRESCRIPTION_ITEM", "TEMPLATES", "plan", "write_body"]
 
-_Element = etree._Element
 
 LOINC = "2.16.840.1.113883.6.1"
 ACT_CODE = "2.16.840.1.113883.5.4"
@@ -126,7 +124,7 @@ def write_body(document: Dispensation, builder: Builder) -> None:
 
 
 def _line(
-    parent: _Element,
+    parent: Element,
     builder: Builder,
     document: Dispensation,
     line: DispensedLine,
@@ -187,7 +185,7 @@ def _line(
         status(act)
 
 
-def _item(parent: _Element, builder: Builder, document: Dispensation, line: DispensedLine, reference: str) -> None:
+def _item(parent: Element, builder: Builder, document: Dispensation, line: DispensedLine, reference: str) -> None:
     relationship = sub(parent, "entryRelationship", typeCode="REFR", inversionInd="false")
     element = sub(relationship, "substanceAdministration", classCode="SBADM", moodCode="INT")
     templates(element, PRESCRIPTION_ITEM)
@@ -206,7 +204,7 @@ def _item(parent: _Element, builder: Builder, document: Dispensation, line: Disp
 
 
 def _posology(
-    parent: _Element,
+    parent: Element,
     builder: Builder,
     value: Posology,
     place: str,

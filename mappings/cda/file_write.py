@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-
-from lxml import etree
+import pybase64
 
 from mappings.cda.build import Builder, sub
 from mappings.cda.header_write import HeaderPlan
+from mappings.cda.tree import Element
 from mappings.document.report import Report
 
 __all__ = ["PLAN", "write_file"]
@@ -16,10 +15,10 @@ __all__ = ["PLAN", "write_file"]
 PLAN = HeaderPlan(templates=(("1.3.6.1.4.1.19376.1.2.20", None),))
 
 
-def write_file(document: Report, builder: Builder) -> etree._Element:
+def write_file(document: Report, builder: Builder) -> Element:
     """Add the body of a report, a PDF or a text."""
     body = sub(sub(builder.root, "component"), "nonXMLBody")
     text = sub(body, "text", mediaType=document.media_type, representation="B64")
-    text.text = base64.b64encode(document.content).decode("ascii")
+    text.text = pybase64.b64encode_as_string(document.content)
     builder.log.carried("/content", "nonXMLBody")
     return body

@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lxml import etree
-
 from mappings.cda.build import Builder, code, hl7, ii, ivl_ts, root_element, sub, text_element, ts
 from mappings.cda.missing import keeper
 from mappings.cda.people_write import addresses, assigned, organization, patient_role, person_name, telecoms
+from mappings.cda.tree import ACCESSION, Element, sub_element
 from mappings.document.header import Act, Authentication, DocumentBase, Encounter, Informant, Participant, Recipient
 from mappings.document.people import Author, Device, Identifier
 from mappings.document.values import Code
 
 __all__ = ["HeaderPlan", "main_act_code", "write_header"]
 
-_Element = etree._Element
 
 HL7_FRANCE = "2.16.840.1.113883.2.8.2.1"
 CI_SIS = "1.2.250.1.213.1.1.1.1"
-ACCESSION = "urn:dicom-org:ps3-20"
 #: Confidentiality labels (2.16.840.1.113883.5.25).
 CONFIDENTIALITY = {"N": "Normal", "R": "Restreint", "V": "Très restreint"}
 
@@ -107,7 +104,7 @@ def write_header(document: DocumentBase, plan: HeaderPlan) -> Builder:
 # --- Authors and those who answer for the document ------------------------------------------------
 
 
-def _author(root: _Element, author: Author, created: str) -> None:
+def _author(root: Element, author: Author, created: str) -> None:
     element = sub(root, "author")
     if author.function is not None:
         code(element, author.function, "functionCode")
@@ -118,7 +115,7 @@ def _author(root: _Element, author: Author, created: str) -> None:
         _device(element, author.device)
 
 
-def _device(parent: _Element, device: Device) -> None:
+def _device(parent: Element, device: Device) -> None:
     element = sub(parent, "assignedAuthor")
     ii(element, device.id)
     if device.code is not None:
@@ -130,14 +127,14 @@ def _device(parent: _Element, device: Device) -> None:
         organization(element, "representedOrganization", device.organization)
 
 
-def _authentication(root: _Element, tag: str, value: Authentication, created: str) -> None:
+def _authentication(root: Element, tag: str, value: Authentication, created: str) -> None:
     element = sub(root, tag)
     ts(element, "time", value.time or created)
     sub(element, "signatureCode", code="S")
     assigned(element, value.professional)
 
 
-def _authenticators(root: _Element, document: DocumentBase) -> None:
+def _authenticators(root: Element, document: DocumentBase) -> None:
     legal = document.legal_authenticator
     if legal is None:
         professional = document.first_professional
@@ -148,7 +145,7 @@ def _authenticators(root: _Element, document: DocumentBase) -> None:
         _authentication(root, "authenticator", other, document.created_at)
 
 
-def _custodian(root: _Element, document: DocumentBase) -> None:
+def _custodian(root: Element, document: DocumentBase) -> None:
     custodian = keeper(document)
     assert custodian is not None  # noqa: S101 - said missing otherwise
     # CI-SIS header section 6: one telecom, one address, no practice setting.
@@ -164,7 +161,7 @@ def _custodian(root: _Element, document: DocumentBase) -> None:
 # --- Other persons --------------------------------------------------------------------------------
 
 
-def _informant(root: _Element, informant: Informant) -> None:
+def _informant(root: Element, informant: Informant) -> None:
     element = sub(root, "informant")
     if informant.professional is not None:
         assigned(element, informant.professional)
@@ -181,7 +178,7 @@ def _informant(root: _Element, informant: Informant) -> None:
     person_name(sub(entity, "relatedPerson"), related.family, related.given)
 
 
-def _recipient(root: _Element, recipient: Recipient) -> None:
+def _recipient(root: Element, recipient: Recipient) -> None:
     element = sub(sub(root, "informationRecipient"), "intendedRecipient")
     if recipient.id is not None:
         ii(element, recipient.id)
@@ -194,7 +191,7 @@ def _recipient(root: _Element, recipient: Recipient) -> None:
         organization(element, "receivedOrganization", recipient.organization, setting=False)
 
 
-def _participant(root: _Element, participant: Participant) -> None:
+def _participant(root: Element, participant: Participant) -> None:
     element = sub(root, "participant", typeCode=participant.type)
     if participant.function is not None:
         code(element, participant.function, "functionCode")
@@ -216,7 +213,7 @@ def _participant(root: _Element, participant: Participant) -> None:
 # --- Acts and encounter ---------------------------------------------------------------------------
 
 
-def _orders(root: _Element, document: DocumentBase, plan: HeaderPlan) -> None:
+def _orders(root: Element, document: DocumentBase, plan: HeaderPlan) -> None:
     for identifier in plan.orders:
         ii(sub(sub(root, "inFulfillmentOf"), "order"), identifier)
     for order in document.orders:
@@ -224,10 +221,10 @@ def _orders(root: _Element, document: DocumentBase, plan: HeaderPlan) -> None:
         ii(element, order.id)
         if (accession := order.accession_number) is not None:
             attributes = {"root": accession.root, **({"extension": accession.extension} if accession.extension else {})}
-            etree.SubElement(element, f"{{{ACCESSION}}}accessionNumber", attributes, nsmap={"ps3-20": ACCESSION})
+            sub_element(element, f"{{{ACCESSION}}}accessionNumber", attributes)
 
 
-def _acts(root: _Element, document: DocumentBase, plan: HeaderPlan) -> None:
+def _acts(root: Element, document: DocumentBase, plan: HeaderPlan) -> None:
     main, *others = document.acts
     event = _event(root, main)
     if plan.act_id is not None:
@@ -248,16 +245,16 @@ def _acts(root: _Element, document: DocumentBase, plan: HeaderPlan) -> None:
         _performer(event, act)
 
 
-def _event(root: _Element, act: Act) -> _Element:
+def _event(root: Element, act: Act) -> Element:
     return sub(sub(root, "documentationOf"), "serviceEvent", classCode="INFO" if act.informative else "ACT")
 
 
-def _performer(event: _Element, act: Act) -> None:
+def _performer(event: Element, act: Act) -> None:
     if act.performer is not None:
         assigned(sub(event, "performer", typeCode="PRF"), act.performer)
 
 
-def _encounter(root: _Element, encounter: Encounter) -> None:
+def _encounter(root: Element, encounter: Encounter) -> None:
     element = sub(sub(root, "componentOf"), "encompassingEncounter")
     if encounter.id is not None:
         ii(element, encounter.id)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lxml import etree
-
 from mappings.cda import words
 from mappings.cda.build import XSI_TYPE, Builder, sub
 from mappings.cda.narrative import Row
 from mappings.cda.sections_write import SIMPLE, observation
+from mappings.cda.tree import Element
 from mappings.document.prescription import LineMarks, MedicationMarks
 from mappings.document.values import Code
 
@@ -57,9 +56,7 @@ def mark_cells(row: Row, marks: LineMarks) -> list[str]:
     return out
 
 
-def write_marks(
-    line: etree._Element, builder: Builder, marks: LineMarks, references: Sequence[str], place: str
-) -> None:
+def write_marks(line: Element, builder: Builder, marks: LineMarks, references: Sequence[str], place: str) -> None:
     """Add every statement of a line, the negative ones too: a silence is not a no (eP-MED-DM 4.4)."""
     for mark, reference in zip(MARKS, references, strict=False):
         element = observation(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from lxml import etree
-
 from mappings.cda import words
 from mappings.cda.build import (
     Builder,
@@ -33,6 +31,7 @@ from mappings.cda.posology_write import (
     step_times,
     times,
 )
+from mappings.cda.tree import Element
 from mappings.document.medication import Dosage
 from mappings.document.prescription import MedicationLine, Motive, Substitution
 from mappings.document.values import Code
@@ -48,7 +47,6 @@ __all__ = [
     "write_step",
 ]
 
-_Element = etree._Element
 
 ACT_CODE = "2.16.840.1.113883.5.4"
 IHE_ACT = "1.3.6.1.4.1.19376.1.5.3.2"
@@ -112,7 +110,7 @@ def substitution_text(value: Substitution) -> str | None:
 
 
 def medication_line(
-    parent: _Element,
+    parent: Element,
     builder: Builder,
     line: MedicationLine,
     place: str,
@@ -120,7 +118,7 @@ def medication_line(
     delivery: Table,
     *,
     structured: bool,
-) -> _Element:
+) -> Element:
     """Add a line to a section and its rows to the two tables of the narrative.
 
     ``structured`` tells whether the posology table has the columns of a structured posology.
@@ -153,7 +151,7 @@ def medication_line(
 
 
 def write_step(
-    line: _Element, builder: Builder, step: Dosage, index: int, place: str, posology: Table, label: str
+    line: Element, builder: Builder, step: Dosage, index: int, place: str, posology: Table, label: str
 ) -> None:
     """Add one step of a posology that has several, and its row."""
     row = posology.row()
@@ -175,7 +173,7 @@ def write_step(
     precondition(element, step, references)
 
 
-def _delivery(element: _Element, builder: Builder, line: MedicationLine, place: str, table: Table) -> None:
+def _delivery(element: Element, builder: Builder, line: MedicationLine, place: str, table: Table) -> None:
     row = table.row()
     row.cell(line.medication.label)
     quantity = row.cell(words.amount(line.quantity), "quantite") if line.quantity else row.cell(None)
@@ -227,7 +225,7 @@ def _delivery(element: _Element, builder: Builder, line: MedicationLine, place: 
         sub(act, "code", code="MTPItem", codeSystem="1.3.6.1.4.1.19376.1.9.2.2")
 
 
-def instruction(parent: _Element, oids: tuple[str, ...], value: str, reference: str) -> None:
+def instruction(parent: Element, oids: tuple[str, ...], value: str, reference: str) -> None:
     """Add an instruction to the patient or to the dispenser."""
     act = sub(sub(parent, "entryRelationship", typeCode="SUBJ", inversionInd="true"), "act")
     act.set("classCode", "ACT")
@@ -238,7 +236,7 @@ def instruction(parent: _Element, oids: tuple[str, ...], value: str, reference: 
     status(act)
 
 
-def _permission(parent: _Element, value: Substitution, reference: str) -> None:
+def _permission(parent: Element, value: Substitution, reference: str) -> None:
     act = sub(sub(parent, "entryRelationship", typeCode="COMP"), "act", classCode="ACT", moodCode="DEF")
     templates(act, PERMISSION)
     permitted = value.permitted
@@ -256,7 +254,7 @@ def _permission(parent: _Element, value: Substitution, reference: str) -> None:
     status(act)
 
 
-def reason(parent: _Element, builder: Builder, motive: Motive, reference: str, place: str) -> None:
+def reason(parent: Element, builder: Builder, motive: Motive, reference: str, place: str) -> None:
     """Add why: a reference to a problem, by its id, with its code (FR-Reference-interne)."""
     act = sub(sub(parent, "entryRelationship", typeCode="RSON"), "act", classCode="ACT", moodCode="EVN")
     templates(act, REFERENCE)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lxml import etree
-
 from mappings.cda.build import PHARM, code, hl7, null, original_text, pq, sub, templates, text_element
+from mappings.cda.tree import Element, sub_element
 from mappings.document.medication import CIP, CIS, Ingredient, Medication, Package
 from mappings.document.values import Code
 
 __all__ = ["MEDICINE_ENTRY", "PRODUCT", "empty_product", "main_code", "no_product", "product"]
 
-_Element = etree._Element
-_SubElement = etree.SubElement
+_SubElement = sub_element
 _P = f"{{{PHARM}}}"
 
 #: Product (CCD), Product Entry (IHE PCC), FR-Produit-de-sante (CI-SIS).
@@ -31,7 +29,7 @@ def main_code(medication: Medication, *, dispensed: bool = False) -> Code | None
 
 
 def product(
-    parent: _Element,
+    parent: Element,
     medication: Medication,
     reference: str,
     *,
@@ -39,13 +37,15 @@ def product(
     pharmacy: bool = True,
     dispensed: bool = False,
     lot: bool = True,
-) -> _Element:
+    typed: bool = False,
+) -> Element:
     """Add a medicine; ``reference`` points to its label in the narrative.
 
     ``pharmacy`` adds the IHE PHARM template (prescriptions and dispensations), ``dispensed`` lets a CIP be the main
-    code, ``lot`` writes the lot number.
+    code, ``lot`` writes the lot number, ``typed`` the typeCode.
     """
-    made = sub(sub(parent, tag), "manufacturedProduct", classCode="MANU")
+    consumable = sub(parent, tag, **({"typeCode": "CSM"} if typed else {}))
+    made = sub(consumable, "manufacturedProduct", classCode="MANU")
     templates(made, PRODUCT)
     material = sub(made, "manufacturedMaterial", classCode="MMAT", determinerCode="KIND")
     if pharmacy:
@@ -84,12 +84,12 @@ def product(
     return made
 
 
-def _pharm_code(parent: _Element, tag: str, value: Code) -> None:
+def _pharm_code(parent: Element, tag: str, value: Code) -> None:
     element = code(parent, value, tag)
     element.tag = _P + tag
 
 
-def _package(material: _Element, package: Package) -> None:
+def _package(material: Element, package: Package) -> None:
     holder = _SubElement(material, _P + "asContent", {"classCode": "CONT"})
     attributes = {"classCode": "CONT", "determinerCode": "INSTANCE"}
     container = _SubElement(holder, _P + "containerPackagedMedicine", attributes)
@@ -103,7 +103,7 @@ def _package(material: _Element, package: Package) -> None:
         pq(container, "capacityQuantity", package.capacity, namespace=_P)
 
 
-def _ingredient(material: _Element, ingredient: Ingredient) -> None:
+def _ingredient(material: Element, ingredient: Ingredient) -> None:
     active = _SubElement(material, _P + "ingredient", {"classCode": "ACTI"})
     if ingredient.strength is not None:
         quantity = _SubElement(active, _P + "quantity")
@@ -116,7 +116,7 @@ def _ingredient(material: _Element, ingredient: Ingredient) -> None:
         _SubElement(substance, _P + "name").text = ingredient.name
 
 
-def no_product(parent: _Element, *, typed: bool = True, pharmacy: bool = True, void: bool = False) -> _Element:
+def no_product(parent: Element, *, typed: bool = True, pharmacy: bool = True, void: bool = False) -> Element:
     """Add a product that says nothing: it is the one of the enclosing line (eP-MED-DM 4.4).
 
     ``void`` puts the nullFlavor on the material too (eDISP-MED 7).
@@ -133,7 +133,7 @@ def no_product(parent: _Element, *, typed: bool = True, pharmacy: bool = True, v
     return consumable
 
 
-def empty_product(parent: _Element) -> None:
+def empty_product(parent: Element) -> None:
     """Add the product of a mere reference to a line: the material itself carries the nullFlavor (eDISP-MED 7)."""
     made = sub(sub(parent, "consumable"), "manufacturedProduct")
     material = null(made, "manufacturedMaterial", "NA")

@@ -6,16 +6,15 @@ every reference resolves. Same document, same bytes.
 
 from __future__ import annotations
 
-from lxml import etree
-
 from mappings.cda.build import V3, Builder
+from mappings.cda.tree import Element, sub_element
 
 __all__ = ["Narrative", "Row", "Table"]
 
-_SubElement = etree.SubElement
+_SubElement = sub_element
 
 
-def _write(element: etree._Element, text: str) -> None:
+def _write(element: Element, text: str) -> None:
     """Put a text in an element, its line breaks as ``<br/>``."""
     if "\n" not in text:
         element.text = text
@@ -26,7 +25,7 @@ def _write(element: etree._Element, text: str) -> None:
         _SubElement(element, V3 + "br").tail = line
 
 
-def _content(element: etree._Element, builder: Builder, text: str, stem: str | None) -> str:
+def _content(element: Element, builder: Builder, text: str, stem: str | None) -> str:
     if stem is None:
         _write(element, text)
         return ""
@@ -40,7 +39,7 @@ class Row:
 
     __slots__ = ("_builder", "_row")
 
-    def __init__(self, builder: Builder, row: etree._Element) -> None:
+    def __init__(self, builder: Builder, row: Element) -> None:
         self._builder = builder
         self._row = row
 
@@ -59,7 +58,7 @@ class Row:
                 continue
             references.append("")
             if len(cell):
-                cell[-1].tail = (cell[-1].tail or "") + text
+                cell.last.tail = (cell.last.tail or "") + text
             else:
                 cell.text = (cell.text or "") + text
         return references
@@ -70,7 +69,7 @@ class Table:
 
     __slots__ = ("_body", "_builder", "columns")
 
-    def __init__(self, builder: Builder, parent: etree._Element, headings: tuple[str, ...]) -> None:
+    def __init__(self, builder: Builder, parent: Element, headings: tuple[str, ...]) -> None:
         self._builder = builder
         self.columns = len(headings)
         table = _SubElement(parent, V3 + "table", {"border": "0"})
@@ -90,7 +89,7 @@ class Narrative:
 
     __slots__ = ("_builder", "element")
 
-    def __init__(self, builder: Builder, section: etree._Element) -> None:
+    def __init__(self, builder: Builder, section: Element) -> None:
         self._builder = builder
         self.element = _SubElement(section, V3 + "text")
 

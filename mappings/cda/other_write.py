@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-
+import pybase64
 from lxml import etree
 
 from conformance.verdict import Text
 from mappings.cda.build import V3, Builder, code, root_element, sub, templates, text_element, uid
 from mappings.cda.errors import Unwritable
 from mappings.cda.header_write import HeaderPlan
+from mappings.cda.tree import Element
 from mappings.document.other import OtherDocument, OtherSection
 from security.errors import UnsafeInput
 from security.xml import CDA_LIMITS, parse
 
 __all__ = ["plan", "write_body"]
 
-_Element = etree._Element
 
 _IN_WORDS = Text(
     "Ce genre de document garde ses entrées dans son texte : elles ne sont pas réécrites.",
@@ -36,7 +35,7 @@ def write_body(document: OtherDocument, builder: Builder) -> None:
         _section(body, builder, section, f"/sections/{index}")
 
 
-def _section(parent: _Element, builder: Builder, section: OtherSection, place: str) -> None:
+def _section(parent: Element, builder: Builder, section: OtherSection, place: str) -> None:
     element = sub(sub(parent, "component"), "section")
     templates(element, section.templates)
     uid(element, builder, section.id, place)
@@ -53,7 +52,7 @@ def _section(parent: _Element, builder: Builder, section: OtherSection, place: s
     for attachment in section.attachments:
         media = sub(sub(element, "entry"), "observationMedia", classCode="OBS", moodCode="EVN", ID=attachment.anchor)
         value = sub(media, "value", mediaType=attachment.media_type, representation="B64")
-        value.text = base64.b64encode(attachment.content).decode("ascii")
+        value.text = pybase64.b64encode_as_string(attachment.content)
     builder.log.carried(place, "section")
     for index, _entry in enumerate(section.entries):
         builder.log.text_only(f"{place}/entries/{index}", "entry", _IN_WORDS, clinical=True)
@@ -61,7 +60,8 @@ def _section(parent: _Element, builder: Builder, section: OtherSection, place: s
         _section(element, builder, inner, f"{place}/sections/{index}")
 
 
-def _narrative(markup: str, place: str, builder: Builder) -> _Element:
+def _narrative(markup: str, place: str, builder: Builder) -> Element | etree._Element:
+    element: etree._Element | None
     try:
         element = parse(markup.encode(), CDA_LIMITS)
     except UnsafeInput:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from lxml import etree
-
 from mappings.cda.build import SDTC, code, hl7, ii, null, sub, text_element
+from mappings.cda.tree import Element, sub_element
 from mappings.document.people import Identifier, Organization, Patient, Professional, RelatedPerson, Sex
 from mappings.document.values import Address, Code, Telecom
 
@@ -21,7 +20,6 @@ __all__ = [
     "telecoms",
 ]
 
-_Element = etree._Element
 
 GENDER = "2.16.840.1.113883.5.1"
 #: JDV_J143_AdministrativeGender (1.2.250.1.213.1.1.5.590).
@@ -61,7 +59,7 @@ def address_parts(address: Address) -> list[tuple[str, str]]:
     return parts
 
 
-def addresses(parent: _Element, values: Iterable[Address], *, required: bool = False, limit: int = 99) -> None:
+def addresses(parent: Element, values: Iterable[Address], *, required: bool = False, limit: int = 99) -> None:
     """Add postal addresses, each once (CI-SIS refuses equal ones under one parent); NAV when one is required."""
     seen: set[tuple[tuple[str, str], ...]] = set()
     for value in values:
@@ -76,7 +74,7 @@ def addresses(parent: _Element, values: Iterable[Address], *, required: bool = F
         null(parent, "addr", "NAV")
 
 
-def telecoms(parent: _Element, values: Iterable[Telecom], *, required: bool = False, limit: int = 99) -> None:
+def telecoms(parent: Element, values: Iterable[Telecom], *, required: bool = False, limit: int = 99) -> None:
     """Add telephone numbers and mail addresses, each once; NAV when one is required."""
     seen: set[tuple[str, str | None]] = set()
     for value in values:
@@ -89,8 +87,8 @@ def telecoms(parent: _Element, values: Iterable[Telecom], *, required: bool = Fa
 
 
 def person_name(
-    parent: _Element, family: str, given: str | None, prefix: str | None = None, suffix: str | None = None
-) -> _Element:
+    parent: Element, family: str, given: str | None, prefix: str | None = None, suffix: str | None = None
+) -> Element:
     """Add the name of a person other than the patient."""
     name = sub(parent, "name")
     for tag, text in (("prefix", prefix), ("given", given), ("family", family), ("suffix", suffix)):
@@ -99,7 +97,7 @@ def person_name(
     return name
 
 
-def organization(parent: _Element, tag: str, value: Organization, *, setting: bool = True, limit: int = 99) -> _Element:
+def organization(parent: Element, tag: str, value: Organization, *, setting: bool = True, limit: int = 99) -> Element:
     """Add an organisation; ``setting`` tells whether its practice setting may be said there, ``limit`` how many
     telecoms and addresses."""
     element = sub(parent, tag)
@@ -115,13 +113,13 @@ def organization(parent: _Element, tag: str, value: Organization, *, setting: bo
 
 
 def assigned(
-    parent: _Element,
+    parent: Element,
     value: Professional,
     *,
     tag: str = "assignedEntity",
     person: str = "assignedPerson",
     organization_tag: str = "representedOrganization",
-) -> _Element:
+) -> Element:
     """Add a professional: identifier, specialty, addresses, name, structure."""
     element = sub(parent, tag)
     ii(element, value.id)
@@ -147,7 +145,7 @@ def _identifiers(patient: Patient) -> list[Identifier]:
     return list(dict.fromkeys(out))
 
 
-def _guardian(parent: _Element, guardian: RelatedPerson) -> None:
+def _guardian(parent: Element, guardian: RelatedPerson) -> None:
     element = sub(parent, "guardian")
     if guardian.relation is not None:
         code(element, guardian.relation)
@@ -156,7 +154,7 @@ def _guardian(parent: _Element, guardian: RelatedPerson) -> None:
     person_name(sub(element, "guardianPerson"), guardian.family, guardian.given)
 
 
-def patient_role(parent: _Element, patient: Patient, *, contact_required: bool = False) -> None:
+def patient_role(parent: Element, patient: Patient, *, contact_required: bool = False) -> None:
     """Add ``patientRole``: INS when qualified, else the local identifiers alone; traits; contact.
 
     ``contact_required`` writes a nullFlavor for an absent address or telecom (eP-MED-DM section 2).
@@ -191,14 +189,14 @@ def patient_role(parent: _Element, patient: Patient, *, contact_required: bool =
             text_element(sub(place, "addr"), "county", patient.birth_place)
 
 
-def _sdtc(person: _Element, patient: Patient) -> None:
+def _sdtc(person: Element, patient: Patient) -> None:
     """Add the extensions of HL7 SDTC: death and multiple birth."""
     prefix = f"{{{SDTC}}}"
     deceased = patient.deceased if patient.deceased is not None or patient.deceased_at is None else True
     if deceased is not None:
-        etree.SubElement(person, prefix + "deceasedInd", {"value": "true" if deceased else "false"})
+        sub_element(person, prefix + "deceasedInd", {"value": "true" if deceased else "false"})
     if patient.deceased_at is not None:
-        etree.SubElement(person, prefix + "deceasedTime", {"value": hl7(patient.deceased_at)})
+        sub_element(person, prefix + "deceasedTime", {"value": hl7(patient.deceased_at)})
     if patient.multiple_birth_order is not None:
-        etree.SubElement(person, prefix + "multipleBirthInd", {"value": "true"})
-        etree.SubElement(person, prefix + "multipleBirthOrderNumber", {"value": str(patient.multiple_birth_order)})
+        sub_element(person, prefix + "multipleBirthInd", {"value": "true"})
+        sub_element(person, prefix + "multipleBirthOrderNumber", {"value": str(patient.multiple_birth_order)})

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lxml import etree
-
 from mappings.cda import words
 from mappings.cda.build import V3, XSI_TYPE, code, hl7, ivl_quantity, ivl_ts, null, original_text, pq, ratio, sub
 from mappings.cda.narrative import Row
+from mappings.cda.tree import Element, sub_element
 from mappings.document.medication import AfterEvent, Dosage, Every, Medication, Posology, PosologyMode
 from mappings.document.values import Concept, QuantityRange
 
@@ -30,8 +29,7 @@ __all__ = [
     "times",
 ]
 
-_Element = etree._Element
-_SubElement = etree.SubElement
+_SubElement = sub_element
 
 #: Columns of a structured posology in a narrative.
 DOSAGE_HEADINGS = ("Durée", "Fréquence", "Dose", "Rythme", "Dose maximale", "Voie", "Région", "Condition")
@@ -119,9 +117,9 @@ def dosage_cells(row: Row, dosage: Dosage | None) -> DosageReferences:
 # --- Entry ----------------------------------------------------------------------------------------
 
 
-def _extent(parent: _Element, tag: str, dosage: Dosage, *, deferred: bool, operator: bool = False) -> bool:
+def _extent(parent: Element, tag: str, dosage: Dosage, *, deferred: bool, operator: bool = False) -> bool:
     """Add the period or the duration; tells whether there is one."""
-    element: _Element | None
+    element: Element | None
     if dosage.period and (dosage.period.start or dosage.period.end):
         # A lone end breaks the PCC rule: the other one says that it is not known. With a deferred start the rule of
         # IHE PHARM wants two known ends or a width, and refuses UNK alone.
@@ -140,14 +138,14 @@ def _extent(parent: _Element, tag: str, dosage: Dosage, *, deferred: bool, opera
     return True
 
 
-def _unknown_extent(parent: _Element, tag: str, *, deferred: bool, operator: bool = False) -> None:
+def _unknown_extent(parent: Element, tag: str, *, deferred: bool, operator: bool = False) -> None:
     element = sub(parent, tag, **({"operator": "A"} if operator else {}))
     element.set(XSI_TYPE, "IVL_TS")
     for end in ("low", "high"):
         null(element, end, "NI" if deferred else "UNK")
 
 
-def _timing(parent: _Element, tag: str, timing: Every | AfterEvent, reference: str, operator: str | None) -> None:
+def _timing(parent: Element, tag: str, timing: Every | AfterEvent, reference: str, operator: str | None) -> None:
     element = sub(parent, tag)
     if operator is not None:
         element.set("operator", operator)
@@ -168,13 +166,13 @@ def _timing(parent: _Element, tag: str, timing: Every | AfterEvent, reference: s
     else:
         return
     if reference:
-        translation = etree.Element(V3 + "translation")
+        translation = Element(V3 + "translation")
         original_text(translation, reference)
         # The words of the frequency come before those of the unit.
         period.insert(0, translation)
 
 
-def times(parent: _Element, dosage: Dosage | None, references: DosageReferences, *, deferred: bool = False) -> None:
+def times(parent: Element, dosage: Dosage | None, references: DosageReferences, *, deferred: bool = False) -> None:
     """Add the effectiveTime elements of a line: how long, then how often."""
     if dosage is None:
         return
@@ -188,14 +186,14 @@ def times(parent: _Element, dosage: Dosage | None, references: DosageReferences,
         _frequency(sub(parent, "effectiveTime", operator="A"), dosage, references)
 
 
-def _frequency(both: _Element, dosage: Dosage, references: DosageReferences) -> None:
+def _frequency(both: Element, dosage: Dosage, references: DosageReferences) -> None:
     """Fill an SXPR_TS: the intakes of a day add up (operator I), within what comes before (A)."""
     both.set(XSI_TYPE, "SXPR_TS")
     for i, (each, reference) in enumerate(zip(dosage.timing, references.timing, strict=True)):
         _timing(both, "comp", each, reference, "A" if len(both) and not i else "I")
 
 
-def step_times(parent: _Element, dosage: Dosage, references: DosageReferences) -> None:
+def step_times(parent: Element, dosage: Dosage, references: DosageReferences) -> None:
     """Add the effectiveTime of a step: one expression of how long and how often."""
     timing = dosage.timing
     if has_extent(dosage) + len(timing) < 2:
@@ -207,7 +205,7 @@ def step_times(parent: _Element, dosage: Dosage, references: DosageReferences) -
     _frequency(both, dosage, references)
 
 
-def changed_times(parent: _Element, dosage: Dosage | None, references: DosageReferences, *, deferred: bool) -> None:
+def changed_times(parent: Element, dosage: Dosage | None, references: DosageReferences, *, deferred: bool) -> None:
     """Add the effectiveTime elements of a posology changed at dispensing: both an IVL_TS and an SXPR_TS (eDISP-MED 7),
     the second repeating the first."""
     if dosage is None:
@@ -215,7 +213,7 @@ def changed_times(parent: _Element, dosage: Dosage | None, references: DosageRef
     if not dosage.timing:
         _extent(parent, "effectiveTime", dosage, deferred=deferred)
         return
-    both = etree.Element(V3 + "effectiveTime", {"operator": "A"})
+    both = Element(V3 + "effectiveTime", {"operator": "A"})
     for element, tag in ((parent, "effectiveTime"), (both, "comp")):
         if not _extent(element, tag, dosage, deferred=deferred, operator=element is both):
             _unknown_extent(element, tag, deferred=deferred, operator=element is both)
@@ -228,7 +226,7 @@ def has_extent(dosage: Dosage) -> bool:
     return bool(dosage.duration or (dosage.period and (dosage.period.start or dosage.period.end)))
 
 
-def site(parent: _Element, value: Concept, reference: str) -> None:
+def site(parent: Element, value: Concept, reference: str) -> None:
     """Add where on the body, as the only form that passes both the IHE and the CI-SIS rules (eP-MED-DM 4.2, trap)."""
     element = null(parent, "approachSiteCode", "OTH")
     original_text(element, reference)
@@ -236,7 +234,7 @@ def site(parent: _Element, value: Concept, reference: str) -> None:
         code(element, each, "translation")
 
 
-def amounts(parent: _Element, dosage: Dosage | None, references: DosageReferences) -> None:
+def amounts(parent: Element, dosage: Dosage | None, references: DosageReferences) -> None:
     """Add route, site, dose, rate and maximum, in the order of the CDA schema."""
     if dosage is None:
         return
@@ -252,7 +250,7 @@ def amounts(parent: _Element, dosage: Dosage | None, references: DosageReference
         ratio(parent, "maxDoseQuantity", dosage.maximum)
 
 
-def precondition(parent: _Element, dosage: Dosage | None, references: DosageReferences) -> None:
+def precondition(parent: Element, dosage: Dosage | None, references: DosageReferences) -> None:
     """Add the condition of an intake, last in the entry."""
     if dosage is not None and dosage.condition is not None:
         text = sub(sub(sub(parent, "precondition"), "criterion"), "text")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lxml import etree
-
 from mappings.cda import sections_write
 from mappings.cda.build import Builder, section
 from mappings.cda.device_line_write import DEVICE_HEADINGS, device_line
 from mappings.cda.header_write import HeaderPlan
 from mappings.cda.medication_line_write import DELIVERY_HEADINGS, POSOLOGY_HEADINGS, medication_line
 from mappings.cda.narrative import Narrative
+from mappings.cda.tree import Element
 from mappings.document.header import Act
 from mappings.document.people import Identifier
 from mappings.document.prescription import DeviceLine, MedicationLine, Prescription
@@ -90,7 +89,7 @@ def write_body(document: Prescription, builder: Builder) -> None:
 
 
 def _medicines(
-    body: etree._Element, builder: Builder, document: Prescription, lines: Sequence[tuple[int, MedicationLine]]
+    body: Element, builder: Builder, document: Prescription, lines: Sequence[tuple[int, MedicationLine]]
 ) -> None:
     if not lines:
         return
@@ -111,9 +110,7 @@ def _medicines(
         builder.log.carried(f"/lines/{index}", "FR-Traitement-prescrit")
 
 
-def _devices(
-    body: etree._Element, builder: Builder, document: Prescription, lines: Sequence[tuple[int, DeviceLine]]
-) -> None:
+def _devices(body: Element, builder: Builder, document: Prescription, lines: Sequence[tuple[int, DeviceLine]]) -> None:
     if not lines:
         return
     element = section(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lxml import etree
-
 from mappings.cda import words
 from mappings.cda.build import Builder, code, concept, reference_text, status, sub, templates, text_element, uid
 from mappings.cda.narrative import Narrative, Row
@@ -24,12 +22,12 @@ from mappings.cda.section_parts import (
 from mappings.cda.section_plans import SectionPlan, absence_words
 from mappings.cda.section_problems_write import concern, problem_observation
 from mappings.cda.sections_write import SNOMED
+from mappings.cda.tree import Element
 from mappings.document.summary import Absence, Allergy, Problem, Reaction
 from mappings.document.values import Code, Concept
 
 __all__ = ["ALLERGY", "CONCERN", "STATUSES", "allergies", "no_allergy"]
 
-_Element = etree._Element
 
 #: Problem Act (CCD), Concern Entry (PCC), Allergy and Intolerance Concern (PCC), FR-Liste-des-allergies.
 CONCERN = (
@@ -62,7 +60,7 @@ REACTION = Problem.model_fields["category"].default
 
 
 def allergies(
-    section: _Element,
+    section: Element,
     narrative: Narrative,
     builder: Builder,
     plan: SectionPlan,
@@ -144,7 +142,7 @@ def _reactions_cell(row: Row, reactions: Sequence[Reaction]) -> list[tuple[str, 
     return [(references[i + 1], references[i + 3]) for i in range(0, len(references), 5)]
 
 
-def _observation(act: _Element, builder: Builder, place: str, allergy: Allergy, reference: str) -> _Element:
+def _observation(act: Element, builder: Builder, place: str, allergy: Allergy, reference: str) -> Element:
     relationship = sub(act, "entryRelationship", typeCode="SUBJ", inversionInd="false")
     observation = sub(relationship, "observation", classCode="OBS", moodCode="EVN", negationInd="false")
     templates(observation, ALLERGY)
@@ -157,7 +155,7 @@ def _observation(act: _Element, builder: Builder, place: str, allergy: Allergy, 
     return observation
 
 
-def _agent(observation: _Element, agent: Concept, reference: str) -> None:
+def _agent(observation: Element, agent: Concept, reference: str) -> None:
     role = sub(sub(observation, "participant", typeCode="CSM"), "participantRole", classCode="MANU")
     entity = sub(role, "playingEntity", classCode="MMAT")
     concept(entity, agent, reference, uncoded="UNK")
@@ -165,7 +163,7 @@ def _agent(observation: _Element, agent: Concept, reference: str) -> None:
 
 
 def _reaction(
-    observation: _Element, builder: Builder, reaction: Reaction, references: tuple[str, str], place: str
+    observation: Element, builder: Builder, reaction: Reaction, references: tuple[str, str], place: str
 ) -> None:
     relationship = sub(observation, "entryRelationship", typeCode="MFST")
     problem = problem_observation(
@@ -176,7 +174,7 @@ def _reaction(
 
 
 def no_allergy(
-    section: _Element, narrative: Narrative, builder: Builder, plan: SectionPlan, absence: Absence, place: str
+    section: Element, narrative: Narrative, builder: Builder, plan: SectionPlan, absence: Absence, place: str
 ) -> None:
     """Add the entry that says there is no known allergy, or no information (VSM section 4): never a negation."""
     reference = narrative.paragraph(absence_words(plan, absence), "absence")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 
+import pybase64
 from lxml import etree
 
 from mappings.cda.build import XSI_TYPE, Builder, code, null, status, sub, templates, uid
@@ -15,18 +15,18 @@ from mappings.cda.section_parts import open_section
 from mappings.cda.section_plans import ATTACHED
 from mappings.cda.sections_write import ATTACHED as ATTACHED_CODE
 from mappings.cda.sections_write import ATTACHED_TYPE, SIMPLE, observation
+from mappings.cda.tree import Element
 from mappings.document.summary import AttachedDocument
 from mappings.document.values import Code
 
 __all__ = ["attached", "attachments", "media_of", "read_attached"]
 
-_Element = etree._Element
 
 ORGANIZER = ("1.2.250.1.213.1.1.3.18",)
 TYPE = (*SIMPLE, "1.2.250.1.213.1.1.3.48.18")
 
 
-def attachments(body: _Element, builder: Builder, documents: Sequence[AttachedDocument], place: str) -> None:
+def attachments(body: Element, builder: Builder, documents: Sequence[AttachedDocument], place: str) -> None:
     """Add the section of the joined documents, each shown by the narrative."""
     section, narrative = open_section(body, builder, ATTACHED, place)
     for index, document in enumerate(documents):
@@ -34,7 +34,7 @@ def attachments(body: _Element, builder: Builder, documents: Sequence[AttachedDo
 
 
 def _attachment(
-    section: _Element, narrative: Narrative, builder: Builder, document: AttachedDocument, place: str
+    section: Element, narrative: Narrative, builder: Builder, document: AttachedDocument, place: str
 ) -> None:
     reference = narrative.paragraph(document.label, "joint")
     anchor = builder.anchor("fichier")
@@ -59,14 +59,14 @@ def _attachment(
         null(kind, "value", "UNK").set(XSI_TYPE, "CD")
     media = sub(sub(organizer, "component"), "observationMedia", classCode="OBS", moodCode="EVN", ID=anchor)
     value = sub(media, "value", mediaType=document.media_type, representation="B64")
-    value.text = base64.b64encode(document.content).decode("ascii")
+    value.text = pybase64.b64encode_as_string(document.content)
     builder.log.carried(place, "FR-Document-attache")
 
 
 # --- Reading --------------------------------------------------------------------------------------
 
 
-def read_attached(reader: Reader, entry: _Element) -> list[AttachedDocument]:
+def read_attached(reader: Reader, entry: etree._Element) -> list[AttachedDocument]:
     """The files of one entry of the section, with what they are."""
     kind = entry.find("{*}organizer/{*}component/{*}observation")
     what = reader.code(first(kind, "value")) if kind is not None else None
@@ -74,7 +74,7 @@ def read_attached(reader: Reader, entry: _Element) -> list[AttachedDocument]:
     return media_of(reader, entry, what, words)
 
 
-def media_of(reader: Reader, entry: _Element, what: Code | None, title: str | None) -> list[AttachedDocument]:
+def media_of(reader: Reader, entry: etree._Element, what: Code | None, title: str | None) -> list[AttachedDocument]:
     """Every file that an entry holds; one that cannot be read is a clinical loss."""
     out = []
     for media in entry.iterfind(".//{*}observationMedia"):
@@ -86,7 +86,7 @@ def media_of(reader: Reader, entry: _Element, what: Code | None, title: str | No
     return out
 
 
-def attached(reader: Reader, media: _Element, what: Code | None, title: str | None) -> AttachedDocument | None:
+def attached(reader: Reader, media: etree._Element, what: Code | None, title: str | None) -> AttachedDocument | None:
     """A file shown by a narrative."""
     value = next(every(media, "value"), None)
     content = decode(value) if value is not None else None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lxml import etree
-
 from mappings.cda import words
 from mappings.cda.build import Builder, code, concept, null, pq, reference_text, status, sub, templates, ts, uid
 from mappings.cda.narrative import Narrative
 from mappings.cda.section_parts import code_words, moment_cell, value, value_cell
 from mappings.cda.sections_write import SIMPLE, VITAL_GROUP, observation
+from mappings.cda.tree import Element
 from mappings.document.summary import (
     CarePlanItem,
     FunctionalAssessment,
@@ -21,7 +20,6 @@ from mappings.document.summary import (
 
 __all__ = ["assessments", "care_plan", "pregnancies", "results", "vital_signs"]
 
-_Element = etree._Element
 
 #: Result and vital signs organizers (CCD), Vital Signs Organizer (PCC), FR-Signes-vitaux.
 VITAL_SIGNS = (
@@ -61,7 +59,7 @@ _REQUESTED = frozenset({"INT", "PRP", "GOL"})
 
 
 def vital_signs(
-    section: _Element, narrative: Narrative, builder: Builder, entries: Sequence[VitalSigns], place: str
+    section: Element, narrative: Narrative, builder: Builder, entries: Sequence[VitalSigns], place: str
 ) -> None:
     """Add groups of measures to a section, with their table."""
     interpreted = any(sign.interpretation is not None for group in entries for sign in group.signs)
@@ -98,14 +96,14 @@ def vital_signs(
         builder.log.carried(where, "FR-Signes-vitaux")
 
 
-def _organizer(section: _Element, oids: Sequence[str]) -> _Element:
+def _organizer(section: Element, oids: Sequence[str]) -> Element:
     organizer = sub(sub(section, "entry"), "organizer", classCode="CLUSTER", moodCode="EVN")
     templates(organizer, oids)
     return organizer
 
 
 def results(
-    section: _Element, narrative: Narrative, builder: Builder, entries: Sequence[ResultGroup], place: str
+    section: Element, narrative: Narrative, builder: Builder, entries: Sequence[ResultGroup], place: str
 ) -> None:
     """Add groups of results to a section, with a table each."""
     for index, group in enumerate(entries):
@@ -139,7 +137,7 @@ def results(
 
 
 def assessments(
-    section: _Element, narrative: Narrative, builder: Builder, entries: Sequence[FunctionalAssessment], place: str
+    section: Element, narrative: Narrative, builder: Builder, entries: Sequence[FunctionalAssessment], place: str
 ) -> None:
     """Add measures of what the person can do: one group, a row each."""
     table = narrative.table("Date", "Évaluation", "Valeur")
@@ -169,7 +167,7 @@ def assessments(
 
 
 def pregnancies(
-    section: _Element, narrative: Narrative, builder: Builder, entries: Sequence[PregnancyObservation], place: str
+    section: Element, narrative: Narrative, builder: Builder, entries: Sequence[PregnancyObservation], place: str
 ) -> None:
     """Add facts about pregnancies to a section, with their table."""
     table = narrative.table("Date", "Grossesse", "Valeur")
@@ -205,7 +203,7 @@ MOODS = {
 
 
 def care_plan(
-    section: _Element, narrative: Narrative, builder: Builder, entries: Sequence[CarePlanItem], place: str
+    section: Element, narrative: Narrative, builder: Builder, entries: Sequence[CarePlanItem], place: str
 ) -> None:
     """Add planned care to a section, with its table: a meeting for a request of appointment, else a request."""
     table = narrative.table("Soin", "Date envisagée", "Nature")

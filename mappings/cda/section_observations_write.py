@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lxml import etree
-
 from mappings.cda.build import Builder, code, concept, null, status, sub, templates
 from mappings.cda.narrative import Narrative
 from mappings.cda.section_parts import code_words, moment_cell, value, value_cell
 from mappings.cda.sections_write import observation
+from mappings.cda.tree import Element
 from mappings.document.summary import FamilyMember, LifestyleObservation
 
 __all__ = ["FAMILY", "HABIT", "RELATIVE", "family_history", "lifestyle"]
 
-_Element = etree._Element
 
 #: Social history observation (CCD), Simple Observation, Social History Observation (PCC), FR-Habitus-Mode-de-vie.
 HABIT = (
@@ -37,7 +35,7 @@ SUBJECT = ("1.3.6.1.4.1.19376.1.5.3.1.4.15.2", "1.2.250.1.213.1.1.3.60")
 
 
 def lifestyle(
-    section: _Element, narrative: Narrative, builder: Builder, entries: Sequence[LifestyleObservation], place: str
+    section: Element, narrative: Narrative, builder: Builder, entries: Sequence[LifestyleObservation], place: str
 ) -> None:
     """Add habits to a section, with their table."""
     table = narrative.table("Date", "Mode de vie", "Valeur")
@@ -62,7 +60,7 @@ def lifestyle(
 
 
 def family_history(
-    section: _Element, narrative: Narrative, builder: Builder, entries: Sequence[FamilyMember], place: str
+    section: Element, narrative: Narrative, builder: Builder, entries: Sequence[FamilyMember], place: str
 ) -> None:
     """Add relatives and their diseases to a section, with their table."""
     table = narrative.table("Lien de parenté", "Antécédent", "Date")

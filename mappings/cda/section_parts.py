@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lxml import etree
-
 from mappings.cda import words
 from mappings.cda.build import (
     V3,
@@ -26,6 +24,7 @@ from mappings.cda.build import (
 from mappings.cda.narrative import Narrative, Row
 from mappings.cda.section_plans import SectionPlan
 from mappings.cda.sections_write import LOINC, SIMPLE
+from mappings.cda.tree import Element, sub_element
 from mappings.document.summary import Value
 from mappings.document.values import Code, Concept, Moment
 
@@ -45,8 +44,7 @@ __all__ = [
     "value_cell",
 ]
 
-_Element = etree._Element
-_SubElement = etree.SubElement
+_SubElement = sub_element
 
 #: Severity (VSM 3.4), statuses (3.5, 3.6), certainty and criticality (3.7), comment (3.8): their templates.
 SEVERITY = ("2.16.840.1.113883.10.20.1.55", "1.3.6.1.4.1.19376.1.5.3.1.4.1", "1.2.250.1.213.1.1.3.29")
@@ -96,14 +94,14 @@ def code_words(value: Code) -> str:
 
 
 def open_section(
-    parent: _Element,
+    parent: Element,
     builder: Builder,
     plan: SectionPlan,
     place: str,
     text: str | None = None,
     *,
     bare: bool = False,
-) -> tuple[_Element, Narrative]:
+) -> tuple[Element, Narrative]:
     """Add a section and begin its narrative, with the words that stand beside its entries.
 
     ``bare`` leaves out the templates that impose an entry.
@@ -147,7 +145,7 @@ def _filled(entry: Any, name: str) -> bool:
 
 
 def _detail(
-    parent: _Element,
+    parent: Element,
     kind: str,
     oids: Sequence[str],
     what: Code,
@@ -171,33 +169,33 @@ def _detail(
     code(observation, value, "value", xsi_type=xsi_type)
 
 
-def severity(parent: _Element, value: Code, reference: str) -> None:
+def severity(parent: Element, value: Code, reference: str) -> None:
     """Add how severe it is (FR-Severite)."""
     _detail(parent, "SUBJ", SEVERITY, _SEV, reference, value, "CD")
 
 
-def clinical_status(parent: _Element, value: Code, reference: str) -> None:
+def clinical_status(parent: Element, value: Code, reference: str) -> None:
     """Add the clinical status (FR-Statut-du-probleme)."""
     _detail(parent, "REFR", CLINICAL_STATUS, _STATUS, reference, value, "CE")
 
 
-def health_status(parent: _Element, value: Code, reference: str) -> None:
+def health_status(parent: Element, value: Code, reference: str) -> None:
     """Add the health status of the patient (FR-Statut-clinique-du-patient)."""
     _detail(parent, "REFR", HEALTH_STATUS, _HEALTH, reference, value, "CE")
 
 
-def certainty(parent: _Element, builder: Builder, value: str, reference: str, place: str) -> None:
+def certainty(parent: Element, builder: Builder, value: str, reference: str, place: str) -> None:
     """Add how certain it is (FR-Certitude)."""
     _detail(parent, "SUBJ", CERTAINTY, _CERTAINTY, reference, CERTAINTIES[value], "CD", (builder, f"{place}#certainty"))
 
 
-def criticality(parent: _Element, builder: Builder, value: str, reference: str, place: str) -> None:
+def criticality(parent: Element, builder: Builder, value: str, reference: str, place: str) -> None:
     """Add how critical the allergy is (FR-Criticite)."""
     identity = (builder, f"{place}#criticality")
     _detail(parent, "SUBJ", CRITICALITY, _CRITICALITY, reference, CRITICALITIES[value], "CD", identity)
 
 
-def comment(parent: _Element, reference: str) -> None:
+def comment(parent: Element, reference: str) -> None:
     """Add a comment (FR-Commentaire-ER)."""
     relationship = sub(parent, "entryRelationship", typeCode="SUBJ", inversionInd="true")
     act = sub(relationship, "act", classCode="ACT", moodCode="EVN")
@@ -221,7 +219,7 @@ def value_cell(row: Row, found: Value, stem: str) -> str:
     return row.cell(found.text, stem)
 
 
-def value(parent: _Element, found: Value, reference: str) -> _Element:
+def value(parent: Element, found: Value, reference: str) -> Element:
     """Add the value of an observation: PQ, CD, BL, or the words of the narrative (ED)."""
     if found.quantity is not None:
         return pq(parent, "value", found.quantity, xsi_type="PQ", reference=reference)
@@ -237,7 +235,7 @@ def value(parent: _Element, found: Value, reference: str) -> _Element:
     return element
 
 
-def concept_value(parent: _Element, found: Concept, reference: str) -> _Element:
+def concept_value(parent: Element, found: Concept, reference: str) -> Element:
     """Add a coded value; it refers to the narrative when the clinician used words of their own."""
     return concept(parent, found, reference if found.text is not None else None, "value", xsi_type="CD")
 
@@ -247,7 +245,7 @@ def moment_cell(row: Row, moment: Moment | None) -> None:
     row.cell(words.moment_text(moment) if moment is not None else None)
 
 
-def times(parent: _Element, start: Moment | None, end: Moment | None, *, closed: bool | None = None) -> None:
+def times(parent: Element, start: Moment | None, end: Moment | None, *, closed: bool | None = None) -> None:
     """Add an effectiveTime with its low, unknown or not, and its high: always when ``closed``, never when it is False,
     when known otherwise."""
     element = sub(parent, "effectiveTime")

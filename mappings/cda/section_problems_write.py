@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from lxml import etree
-
 from mappings.cda import words
 from mappings.cda.build import Builder, code, concept, null, reference_text, status, sub, templates, uid
 from mappings.cda.narrative import Narrative
@@ -22,12 +20,12 @@ from mappings.cda.section_parts import (
 )
 from mappings.cda.section_plans import SectionPlan, absence_words
 from mappings.cda.sections_write import SNOMED
+from mappings.cda.tree import Element
 from mappings.document.summary import Absence, Problem
 from mappings.document.values import Code, Concept, Moment
 
 __all__ = ["CONCERN", "NO_PROBLEM", "PROBLEM", "concern", "no_problem", "problem_observation", "problems"]
 
-_Element = etree._Element
 
 #: Problem Act (CCD), Concern Entry (PCC), Problem Concern (PCC), FR-Liste-des-problemes.
 CONCERN = (
@@ -47,7 +45,7 @@ _OVER = ("completed", "aborted")
 
 
 def problems(
-    section: _Element,
+    section: Element,
     narrative: Narrative,
     builder: Builder,
     plan: SectionPlan,
@@ -111,14 +109,14 @@ _CERTAINTY_WORDS = {"unconfirmed": "Non confirmé", "confirmed": "Confirmé", "r
 
 
 def concern(
-    section: _Element,
+    section: Element,
     builder: Builder,
     oids: Sequence[str],
     place: str,
     act_status: str,
     start: Moment | None,
     end: Moment | None,
-) -> _Element:
+) -> Element:
     """Add the act around a problem or an allergy: who minds it, and since when."""
     act = sub(sub(section, "entry"), "act", classCode="ACT", moodCode="EVN")
     templates(act, oids)
@@ -130,7 +128,7 @@ def concern(
 
 
 def problem_observation(
-    parent: _Element,
+    parent: Element,
     builder: Builder,
     place: str,
     given: UUID | None,
@@ -140,7 +138,7 @@ def problem_observation(
     period: tuple[Moment | None, Moment | None],
     *,
     negated: bool = False,
-) -> _Element:
+) -> Element:
     """Add what the problem is; its details come next."""
     observation = sub(
         parent, "observation", classCode="OBS", moodCode="EVN", negationInd="true" if negated else "false"
@@ -156,7 +154,7 @@ def problem_observation(
 
 
 def no_problem(
-    section: _Element, narrative: Narrative, builder: Builder, plan: SectionPlan, absence: Absence, place: str
+    section: Element, narrative: Narrative, builder: Builder, plan: SectionPlan, absence: Absence, place: str
 ) -> None:
     """Add the entry that says there is no known problem, or no information (VSM section 4)."""
     reference = narrative.paragraph(absence_words(plan, absence), "absence")

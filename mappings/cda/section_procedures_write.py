@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lxml import etree
-
 from mappings.cda.build import Builder, concept, null, reference_text, status, sub, templates, ts, uid
 from mappings.cda.medication_line_write import reason
 from mappings.cda.narrative import Narrative, Row
 from mappings.cda.section_parts import Columns, comment, moment_cell
 from mappings.cda.section_plans import SectionPlan, absence_words
+from mappings.cda.tree import Element
 from mappings.document.prescription import Motive
 from mappings.document.summary import Absence, Procedure
 from mappings.document.values import Concept
 
 __all__ = ["DONE", "PLANNED", "no_procedure", "procedures", "reasons_cell"]
 
-_Element = etree._Element
 
 #: Procedure Entry (PCC), Procedure activity (CCD) done or planned, FR-Acte.
 DONE = ("1.3.6.1.4.1.19376.1.5.3.1.4.19", "2.16.840.1.113883.10.20.1.29", "1.2.250.1.213.1.1.3.62")
@@ -25,7 +23,7 @@ PLANNED = ("1.3.6.1.4.1.19376.1.5.3.1.4.19", "2.16.840.1.113883.10.20.1.25", "1.
 
 
 def procedures(
-    section: _Element,
+    section: Element,
     narrative: Narrative,
     builder: Builder,
     plan: SectionPlan,
@@ -70,7 +68,7 @@ def reasons_cell(row: Row, motives: Sequence[Motive]) -> list[str]:
 
 
 def no_procedure(
-    section: _Element, narrative: Narrative, builder: Builder, plan: SectionPlan, absence: Absence, place: str
+    section: Element, narrative: Narrative, builder: Builder, plan: SectionPlan, absence: Absence, place: str
 ) -> None:
     """Add the entry that says there is no known act, or no information (VSM section 4)."""
     reference = narrative.paragraph(absence_words(plan, absence), "absence")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lxml import etree
-
 from mappings.cda import words
 from mappings.cda.build import (
     XSI_TYPE,
@@ -28,12 +26,12 @@ from mappings.cda.narrative import Narrative
 from mappings.cda.section_parts import Columns, code_words, moment_cell
 from mappings.cda.section_plans import SectionPlan, absence_words
 from mappings.cda.sections_write import LOINC
+from mappings.cda.tree import Element
 from mappings.document.summary import Absence, Immunization, UsedDevice
 from mappings.document.values import Code, Concept
 
 __all__ = ["DEVICE", "RANK", "VACCINE", "devices", "immunizations", "no_device", "no_immunization"]
 
-_Element = etree._Element
 
 #: Medication activity (CCD), Immunizations (PCC), FR-Vaccination.
 VACCINE = ("2.16.840.1.113883.10.20.1.24", "1.3.6.1.4.1.19376.1.5.3.1.4.12", "1.2.250.1.213.1.1.3.45")
@@ -55,7 +53,7 @@ ACTS = {
 
 
 def immunizations(
-    section: _Element, narrative: Narrative, builder: Builder, entries: Sequence[Immunization], place: str
+    section: Element, narrative: Narrative, builder: Builder, entries: Sequence[Immunization], place: str
 ) -> None:
     """Add vaccinations to a section, with their table."""
     columns = Columns(
@@ -93,15 +91,13 @@ def immunizations(
             original_text(code(element, vaccine.site, "approachSiteCode"), references["site"])
         if vaccine.dose is not None:
             pq(element, "doseQuantity", vaccine.dose, reference=references["dose"])
-        consumable = product(element, vaccine.vaccine, label, pharmacy=False).getparent()
-        if consumable is not None:
-            consumable.set("typeCode", "CSM")
+        product(element, vaccine.vaccine, label, pharmacy=False, typed=True)
         if vaccine.rank is not None:
             _rank(element, vaccine.rank)
         builder.log.carried(where, "FR-Vaccination")
 
 
-def _administration(section: _Element) -> _Element:
+def _administration(section: Element) -> Element:
     element = sub(
         sub(section, "entry"), "substanceAdministration", classCode="SBADM", moodCode="EVN", negationInd="false"
     )
@@ -109,7 +105,7 @@ def _administration(section: _Element) -> _Element:
     return element
 
 
-def _rank(element: _Element, rank: int) -> None:
+def _rank(element: Element, rank: int) -> None:
     relationship = sub(element, "entryRelationship", typeCode="SUBJ")
     observation = sub(relationship, "observation", classCode="OBS", moodCode="EVN")
     templates(observation, RANK)
@@ -119,7 +115,7 @@ def _rank(element: _Element, rank: int) -> None:
 
 
 def no_immunization(
-    section: _Element, narrative: Narrative, builder: Builder, plan: SectionPlan, absence: Absence, place: str
+    section: Element, narrative: Narrative, builder: Builder, plan: SectionPlan, absence: Absence, place: str
 ) -> None:
     """Add the entry that says there is no known vaccination, or no information (VSM section 4)."""
     reference = narrative.paragraph(absence_words(plan, absence), "absence")
@@ -136,7 +132,7 @@ def no_immunization(
 
 
 def devices(
-    section: _Element, narrative: Narrative, builder: Builder, entries: Sequence[UsedDevice], place: str
+    section: Element, narrative: Narrative, builder: Builder, entries: Sequence[UsedDevice], place: str
 ) -> None:
     """Add devices to a section, with their table."""
     table = narrative.table("Dispositif médical", "Période")
@@ -154,13 +150,13 @@ def devices(
         builder.log.carried(where, "FR-Dispositif-medical")
 
 
-def _playing(element: _Element) -> _Element:
+def _playing(element: Element) -> Element:
     role = sub(sub(element, "participant", typeCode="DEV"), "participantRole", classCode="MANU")
     return sub(role, "playingDevice", classCode="DEV", determinerCode="INSTANCE")
 
 
 def no_device(
-    section: _Element, narrative: Narrative, builder: Builder, plan: SectionPlan, absence: Absence, place: str
+    section: Element, narrative: Narrative, builder: Builder, plan: SectionPlan, absence: Absence, place: str
 ) -> None:
     """Add the entry that says there is no known device, or no information (VSM section 4)."""
     reference = narrative.paragraph(absence_words(plan, absence), "absence")

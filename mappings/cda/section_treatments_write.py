@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lxml import etree
-
 from mappings.cda import words
 from mappings.cda.build import Builder, code, null, original_text, reference_text, status, sub, templates, uid
 from mappings.cda.medication_line_write import DRUG, PATIENT_INSTRUCTION, instruction, reason
@@ -24,13 +22,13 @@ from mappings.cda.posology_write import (
 )
 from mappings.cda.section_plans import SectionPlan, absence_words
 from mappings.cda.section_procedures_write import reasons_cell
+from mappings.cda.tree import Element
 from mappings.document.medication import Dosage
 from mappings.document.summary import Absence, Treatment
 from mappings.document.values import Period
 
 __all__ = ["TREATMENT", "main_dosage", "no_treatment", "treatments"]
 
-_Element = etree._Element
 
 #: Medication activity (CCD), Medications Entry (PCC), FR-Traitement.
 TREATMENT = ("2.16.840.1.113883.10.20.1.24", "1.3.6.1.4.1.19376.1.5.3.1.4.7", "1.2.250.1.213.1.1.3.42")
@@ -51,7 +49,7 @@ def _known(period: Period | None) -> bool:
 
 
 def treatments(
-    section: _Element, narrative: Narrative, builder: Builder, entries: Sequence[Treatment], place: str
+    section: Element, narrative: Narrative, builder: Builder, entries: Sequence[Treatment], place: str
 ) -> None:
     """Add treatments to a section, with their table."""
     structured = any(each.posology.structured for each in entries)
@@ -98,7 +96,7 @@ def treatments(
         builder.log.carried(where, "FR-Traitement")
 
 
-def _step(line: _Element, builder: Builder, step: Dosage, index: int, place: str, table: Table, label: str) -> None:
+def _step(line: Element, builder: Builder, step: Dosage, index: int, place: str, table: Table, label: str) -> None:
     """Add one step of a posology that has several, and its row."""
     row = table.row()
     sequence = str(step.sequence or index + 1)
@@ -119,7 +117,7 @@ def _step(line: _Element, builder: Builder, step: Dosage, index: int, place: str
 
 
 def no_treatment(
-    section: _Element, narrative: Narrative, builder: Builder, plan: SectionPlan, absence: Absence, place: str
+    section: Element, narrative: Narrative, builder: Builder, plan: SectionPlan, absence: Absence, place: str
 ) -> None:
     """Add the entry that says there is no treatment, or no information (VSM section 4)."""
     reference = narrative.paragraph(absence_words(plan, absence), "absence")
@@ -135,7 +133,7 @@ def no_treatment(
     no_product(element, typed=False, pharmacy=False)
 
 
-def times_unknown(element: _Element) -> None:
+def times_unknown(element: Element) -> None:
     """Add the effectiveTime of an entry that has no time of its own (not applicable)."""
     extent = sub(element, "effectiveTime")
     extent.set("{http://www.w3.org/2001/XMLSchema-instance}type", "IVL_TS")

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from uuid import UUID
 
-from lxml import etree
+import pybase64
 
 from mappings.cda import words
 from mappings.cda.build import Builder, code, pq, reference_text, section, status, sub, templates, ts, uid
 from mappings.cda.narrative import Narrative
+from mappings.cda.tree import Element
 from mappings.document.values import Code, Moment, Quantity
 
 __all__ = ["LOINC", "PREGNANT", "code_image", "comment", "observation", "pdf_copy", "pregnancy", "vital_signs"]
 
-_Element = etree._Element
 
 LOINC = "2.16.840.1.113883.6.1"
 SNOMED = "2.16.840.1.113883.6.96"
@@ -46,7 +45,7 @@ ATTACHED_TYPE = _loinc("69764-9", "Type de document")
 
 
 def observation(
-    parent: _Element,
+    parent: Element,
     builder: Builder,
     oids: Sequence[str],
     value: Code,
@@ -56,7 +55,7 @@ def observation(
     given: UUID | None = None,
     when: Moment | None = None,
     unknown: str = "UNK",
-) -> _Element:
+) -> Element:
     """Add an observation up to its effectiveTime: templates, id, code, text, status, time. The value comes next."""
     element = sub(parent, "observation", classCode="OBS", moodCode="EVN")
     templates(element, oids)
@@ -68,14 +67,14 @@ def observation(
     return element
 
 
-def _media(parent: _Element, anchor: str, content: bytes, media_type: str, oids: Sequence[str] = ()) -> None:
+def _media(parent: Element, anchor: str, content: bytes, media_type: str, oids: Sequence[str] = ()) -> None:
     element = sub(parent, "observationMedia", classCode="OBS", moodCode="EVN", ID=anchor)
     templates(element, oids)
     value = sub(element, "value", mediaType=media_type, representation="B64")
-    value.text = base64.b64encode(content).decode("ascii")
+    value.text = pybase64.b64encode_as_string(content)
 
 
-def pdf_copy(body: _Element, builder: Builder, pdf: bytes) -> None:
+def pdf_copy(body: Element, builder: Builder, pdf: bytes) -> None:
     """Add the printed copy of the document (section 1.2.250.1.213.1.1.2.243; its title is imposed)."""
     element = section(body, builder, ("1.2.250.1.213.1.1.2.243",), PDF_SECTION, "Copie du document", "/pdf#section")
     narrative = Narrative(builder, element)
@@ -105,7 +104,7 @@ def pdf_copy(body: _Element, builder: Builder, pdf: bytes) -> None:
 IMAGES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
 
 
-def code_image(body: _Element, builder: Builder, image: bytes) -> None:
+def code_image(body: Element, builder: Builder, image: bytes) -> None:
     """Add the 2D code of a prescription (FR-Code-a-barres)."""
     element = section(
         body,
@@ -128,7 +127,7 @@ def code_image(body: _Element, builder: Builder, image: bytes) -> None:
     builder.log.carried("/codeImage", "FR-Code-a-barres")
 
 
-def comment(body: _Element, builder: Builder, text: str) -> None:
+def comment(body: Element, builder: Builder, text: str) -> None:
     """Add the free comment (FR-Commentaire-non-code)."""
     element = section(
         body,
@@ -142,7 +141,7 @@ def comment(body: _Element, builder: Builder, text: str) -> None:
     builder.log.carried("/comment", "FR-Commentaire-non-code")
 
 
-def vital_signs(body: _Element, builder: Builder, measures: Sequence[tuple[str, Code, Quantity]], when: Moment) -> None:
+def vital_signs(body: Element, builder: Builder, measures: Sequence[tuple[str, Code, Quantity]], when: Moment) -> None:
     """Add measures taken together: each with its place in the document, its code and its value."""
     element = section(
         body,
@@ -195,7 +194,7 @@ def vital_signs(body: _Element, builder: Builder, measures: Sequence[tuple[str, 
         builder.log.carried(place, "FR-Signe-vital-observe")
 
 
-def pregnancy(body: _Element, builder: Builder, pregnant: bool, when: Moment) -> None:
+def pregnancy(body: Element, builder: Builder, pregnant: bool, when: Moment) -> None:
     """Add whether the patient is pregnant (FR-Historique-des-grossesses)."""
     element = section(
         body,

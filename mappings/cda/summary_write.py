@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from lxml import etree
 from pydantic.alias_generators import to_camel
 
 from mappings.cda import sections_write
@@ -20,11 +19,11 @@ from mappings.cda.section_problems_write import no_problem, problems
 from mappings.cda.section_procedures_write import no_procedure, procedures
 from mappings.cda.section_products_write import devices, immunizations, no_device, no_immunization
 from mappings.cda.section_treatments_write import no_treatment, treatments
+from mappings.cda.tree import Element
 from mappings.document.summary import Absence, MedicalSummary, Section
 
 __all__ = ["IPS_REQUIRED", "write_body"]
 
-_Element = etree._Element
 
 #: How the entries of each part are written, and the entry that says there are none.
 _WRITE: dict[str, Any] = {
@@ -96,7 +95,7 @@ def write_body(document: MedicalSummary, builder: Builder) -> None:
 # --- The two plans --------------------------------------------------------------------------------
 
 
-def _vsm(document: MedicalSummary, builder: Builder, body: _Element) -> None:
+def _vsm(document: MedicalSummary, builder: Builder, body: Element) -> None:
     plan = WRAPPERS["summary"]
     top = section(body, builder, plan.templates, plan.code, plan.title, "/#summary")
     _wrapper(document, builder, top, "conditions", ("problems", "history", "procedures", "allergies"))
@@ -107,7 +106,7 @@ def _vsm(document: MedicalSummary, builder: Builder, body: _Element) -> None:
         _part(document, builder, body, name)
 
 
-def _ips(document: MedicalSummary, builder: Builder, body: _Element) -> None:
+def _ips(document: MedicalSummary, builder: Builder, body: Element) -> None:
     for name in _IPS:
         if name in IPS_REQUIRED and getattr(document, name) is None:
             # A required section always says something: here, that nothing was said.
@@ -116,7 +115,7 @@ def _ips(document: MedicalSummary, builder: Builder, body: _Element) -> None:
             _part(document, builder, body, name)
 
 
-def _part(document: MedicalSummary, builder: Builder, body: _Element, name: str) -> None:
+def _part(document: MedicalSummary, builder: Builder, body: Element, name: str) -> None:
     found = getattr(document, name)
     if found is None:
         return
@@ -127,7 +126,7 @@ def _part(document: MedicalSummary, builder: Builder, body: _Element, name: str)
         _section(builder, body, name, found)
 
 
-def _wrapper(document: MedicalSummary, builder: Builder, parent: _Element, name: str, members: tuple[str, ...]) -> None:
+def _wrapper(document: MedicalSummary, builder: Builder, parent: Element, name: str, members: tuple[str, ...]) -> None:
     """Add a section that holds others. What has no entry is told in its text, by a table of two columns: the title of
     the part, its words (VSM section 2: text imposed without a sub-section, forbidden when all are there)."""
     plan = WRAPPERS[name]
@@ -174,7 +173,7 @@ def _said(document: MedicalSummary, name: str) -> str | None:
     return f"{statement}\n{found.text}" if found.text else statement
 
 
-def _section(builder: Builder, parent: _Element, name: str, found: Section[Any], *, said: bool = True) -> None:
+def _section(builder: Builder, parent: Element, name: str, found: Section[Any], *, said: bool = True) -> None:
     """Add a part as a section: its entries, or the entry that says there are none, or words alone.
 
     Words alone in a section that must hold an entry come with the one that says "no information": programs then know
@@ -206,7 +205,7 @@ def _section(builder: Builder, parent: _Element, name: str, found: Section[Any],
 
 
 def _words(
-    builder: Builder, parent: _Element, plan: SectionPlan, name: str, found: str | None, default: str | None
+    builder: Builder, parent: Element, plan: SectionPlan, name: str, found: str | None, default: str | None
 ) -> None:
     """Add a section that holds words alone."""
     open_section(parent, builder, plan, _pointer(name), found if found is not None else default)

@@ -12,11 +12,11 @@ from mappings.cda.errors import Unwritable, together
 from mappings.cda.header_write import write_header
 from mappings.cda.missing import missing
 from mappings.cda.plans import plan_of
+from mappings.cda.tree import written
 from mappings.document import AnyDocument, Dispensation, OtherDocument, Prescription, Report
 from mappings.document.base import Part
 from mappings.loss import LossReport
 from mappings.projection import losses
-from security.xml import canonical
 
 __all__ = ["CdaDocument", "write"]
 
@@ -40,12 +40,13 @@ def write(document: AnyDocument, *, pdf: bytes | None = None) -> CdaDocument:
     """
     try:
         builder = _write(document, pdf)
+        data = written(builder.root)
     except ValueError as exc:
         if isinstance(exc, Unwritable) or not (places := list(_unprintable(document, ""))):
             raise
         said = Text("Un caractère de contrôle ne peut pas figurer dans un XML.", "XML cannot hold a control character.")
         raise together([Unwritable("CDA-WRITE-005", place, said) for place in places]) from None
-    return CdaDocument(data=canonical(builder.root), loss=builder.log.report())
+    return CdaDocument(data=data, loss=builder.log.report())
 
 
 def _write(document: AnyDocument, pdf: bytes | None) -> Builder:

@@ -6,6 +6,7 @@ import base64
 import binascii
 from typing import Annotated, Any
 
+import pybase64
 from pydantic import BaseModel, ConfigDict, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
@@ -33,6 +34,11 @@ def _decode(value: Any) -> bytes:
     if not isinstance(value, str):
         raise ValueError("expected base64 text")
     try:
+        return pybase64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        pass
+    # Padding after whole groups says nothing and is let be.
+    try:
         return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
         raise ValueError("not base64") from None
@@ -42,6 +48,6 @@ def _decode(value: Any) -> bytes:
 Bytes64 = Annotated[
     bytes,
     PlainValidator(_decode),
-    PlainSerializer(lambda value: base64.b64encode(value).decode("ascii"), return_type=str, when_used="json"),
+    PlainSerializer(pybase64.b64encode_as_string, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "contentEncoding": "base64"}),
 ]

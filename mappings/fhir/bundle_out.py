@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+import pybase64
+
 from mappings.document.people import Identifier
 from mappings.fhir.ids import derived_id, resource_ids
 from mappings.fhir.names import PROFILES
@@ -17,13 +19,25 @@ __all__ = ["BundleOut"]
 class BundleOut:
     """Collects the resources of one document; each has an id made from its place, and is referred to by URN."""
 
-    __slots__ = ("_cache", "_ids", "date", "document_id", "encounter", "entries", "identity_model", "log", "patient")
+    __slots__ = (
+        "_cache",
+        "_ids",
+        "date",
+        "document_id",
+        "encounter",
+        "entries",
+        "files",
+        "identity_model",
+        "log",
+        "patient",
+    )
 
     def __init__(self, document_id: Identifier, date: str, identity_model: str = "published") -> None:
         self.document_id = document_id
         self.date = date  #: the document's date, as a dateTime
         self.identity_model = identity_model  #: which FR Core identity status is written
         self.entries: list[Json] = []
+        self.files: list[str] = []  #: in base 64, in the order of the entries that hold them
         self.log = LossLog()
         self.patient: Json = {}  #: reference to the patient
         self.encounter: Json = {}  #: reference to the encounter
@@ -45,6 +59,12 @@ class BundleOut:
         urn = f"urn:uuid:{key}"
         self.entries.append({"fullUrl": urn, "resource": resource})
         return {"reference": urn}
+
+    def file(self, content: bytes) -> str:
+        """A file as base64Binary (RFC 4648, 4)."""
+        text = pybase64.b64encode_as_string(content)
+        self.files.append(text)
+        return text
 
     def shared(self, key: Any) -> Json | None:
         """The reference kept for a value written before."""

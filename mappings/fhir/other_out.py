@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -116,7 +115,7 @@ def _attachment(out: BundleOut, place: str, document: OtherDocument, value: Any)
                     "attachment": {
                         "id": value.anchor,
                         "contentType": value.media_type,
-                        "data": b64encode(value.content).decode("ascii"),
+                        "data": out.file(value.content),
                         "title": value.anchor,
                     }
                 }

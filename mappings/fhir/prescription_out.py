@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from typing import Final
 
 from mappings.document.prescription import DeviceLine, LineMarks, MedicationLine, Motive, Prescription, Substitution
@@ -273,7 +272,7 @@ def prescription_sections(out: BundleOut, document: Prescription, prescriber: Js
     """The sections of a prescription: 2D code, medicines, devices, comment, measures, pregnancy, printed copy."""
     sections = []
     if document.code_image:
-        content = {"contentType": "image/png", "data": b64encode(document.code_image).decode("ascii")}
+        content = {"contentType": "image/png", "data": out.file(document.code_image)}
         media = out.add(
             "Media",
             "/codeImage",

@@ -6,7 +6,6 @@ map: entry FRDocumentReferenceDocument), the file in ``content.attachment.data``
 
 from __future__ import annotations
 
-from base64 import b64encode
 from typing import Final
 
 from mappings.document.header import DocumentBase
@@ -65,7 +64,7 @@ def document_reference(
                     "attachment": {
                         "contentType": media_type,
                         "language": document.language,
-                        "data": b64encode(content).decode("ascii"),
+                        "data": out.file(content),
                         "size": len(content),
                         "title": title,
                     }

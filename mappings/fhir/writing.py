@@ -93,7 +93,7 @@ def write(
         "identifier": identifier(document.id),
         "type": "document",
         "timestamp": date_time(timestamp or document.created_at),
-        "entry": spell(out.entries),
+        "entry": spell(out.entries, out.files),
     }
     return FhirDocument(bundle=bundle, loss=out.log.report())
 

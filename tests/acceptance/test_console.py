@@ -12,9 +12,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from adapters.psc.sandbox import CLIENT_ID, CLIENT_SECRET, PscSandbox
 from gateway.console.oidc import RETURN
+from gateway.context import Gateway
+from gateway.demonstration import free_port
 from security.pki import make_sandbox_pki
 from tests.support.browser import chromium, serious_faults
-from tests.support.console import OTHER, PASSWORD, Clock, free_port, gateway_with_ledger, served
+from tests.support.console import OTHER, PASSWORD, Clock, gateway_with_ledger, given_up, served
 from tests.support.feeds import DOCTOR
 
 RULE = f"/console/indicators/fr.medecin.forfait-structure.dmp/2023?subject={DOCTOR}"
@@ -45,8 +47,10 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PscSand
 
 
 @pytest.fixture(scope="module")
-def console(tmp_path_factory: pytest.TempPathFactory, provider: tuple[PscSandbox, Path, int]) -> Iterator[str]:
-    """The address of a console over the first worked example."""
+def served_gateway(
+    tmp_path_factory: pytest.TempPathFactory, provider: tuple[PscSandbox, Path, int]
+) -> Iterator[tuple[str, Gateway]]:
+    """A console over the first worked example: its address, and the gateway behind it."""
     sandbox, trust, port = provider
     psc = {
         "issuer": sandbox.issuer,
@@ -61,7 +65,19 @@ def console(tmp_path_factory: pytest.TempPathFactory, provider: tuple[PscSandbox
         gateway_with_ledger(folder, Clock(), base_url=f"http://127.0.0.1:{port}", psc=psc) as gateway,
         served(gateway, port) as url,
     ):
-        yield url
+        yield url, gateway
+
+
+@pytest.fixture(scope="module")
+def console(served_gateway: tuple[str, Gateway]) -> str:
+    """The address of the console."""
+    return served_gateway[0]
+
+
+@pytest.fixture(scope="module")
+def document(served_gateway: tuple[str, Gateway]) -> str:
+    """A document given up, and an account for its author; gives its id."""
+    return given_up(served_gateway[1], author="10100000003", login="auteur")
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +182,7 @@ def test_a_professional_comes_by_pro_sante_connect(
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
-def test_no_page_has_a_serious_fault(console: str, browser: Browser, scheme: str, width: int) -> None:
+def test_no_page_has_a_serious_fault(console: str, browser: Browser, document: str, scheme: str, width: int) -> None:
     """axe finds none, nothing overflows or comes from elsewhere, in both colours, on a desk and on a phone."""
     options = {"locale": "fr-FR", "color_scheme": scheme, "viewport": {"width": width, "height": 900}}
     faults: list[str] = []
@@ -190,9 +206,25 @@ def test_no_page_has_a_serious_fault(console: str, browser: Browser, scheme: str
         faults += serious_faults(page)
     with browser.new_context(**options) as context:  # type: ignore[arg-type]
         page = sign_in(context, console, "exploitant")
-        for path in ("/console/deliveries", "/console/documents", "/console/identities", "/console/health"):
+        for path in (
+            "/console/deliveries",
+            "/console/documents",
+            f"/console/documents/{document}",
+            "/console/identities",
+            "/console/health",
+        ):
             page.goto(console + path)
             faults += serious_faults(page)
+    with browser.new_context(**options) as context:  # type: ignore[arg-type]
+        page = sign_in(context, console, "auteur")
+        page.goto(f"{console}/console/documents/{document}")
+        expect(page.get_by_text("abandonné : à renvoyer").first).to_be_visible()
+        faults += serious_faults(page)
+        if page.evaluate("document.documentElement.scrollWidth") > width:
+            faults.append(f"document: wider than {width} pixels")
+        page.get_by_role("link", name="Lire le document").click()
+        expect(page.get_by_role("heading").first).to_be_visible()
+        faults += serious_faults(page)
     assert faults == []
     assert [one for one in outside if not one.startswith((console, "data:"))] == []
     assert [one for one in complaints if one.startswith("error") and "404" not in one] == []

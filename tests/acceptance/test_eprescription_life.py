@@ -176,7 +176,7 @@ def executions(running: Demonstration, structure: str) -> int:
             as_of=now + timedelta(minutes=1),
         )
         where = Where(states=frozenset({"dispensed"}))
-        mine = [line for line, _ in lines]
+        mine = [one.line for one in lines]
         funnel = events(mine, chosen=chosen, where=where, start=start, end=end, closes=end, basis="accepted")
         return len(funnel.countable)
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -42,6 +43,11 @@ def purge(running: Demonstration, *words: str) -> dict[str, int]:
     return removed
 
 
+def told(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """What became of each recipient of a document."""
+    return [one for delivery in body["deliveries"] for one in delivery.get("recipientStates", [])]
+
+
 def counts(client: Client) -> list[dict[str, object]]:
     """What was fed, once everything is sealed."""
     deadline = time.monotonic() + 20
@@ -57,7 +63,9 @@ def test_contents_go_and_the_rest_stays(running: Demonstration, vendor: Client) 
     """410 for what was erased, the same receipt for the same document, the same figures."""
     document = documents.report(next(numbers))
     receipt = post(vendor, document, key="k-purge", deliverTo={"mss": {"recipients": [PRO]}}).json()
-    assert follow(vendor, receipt["id"])["state"] == "completed"
+    # Its reader's notice too, which is evidence and a line of the count.
+    read = follow(vendor, receipt["id"], lambda body: "read" in [one.get("state") for one in told(body)])
+    assert read["state"] == "completed"
     held = post(vendor, documents.report(next(numbers)), deliverTo={"dmp": False}).json()
     before = counts(vendor)
     assert purge(running) == {"scrubbed": False}  # nothing is past the ordinary retention

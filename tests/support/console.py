@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from gateway import tenants
 from gateway.app import create_app
@@ -23,10 +22,17 @@ from gateway.feeds import ledger
 from gateway.feeds.entry import opaque_hash
 from gateway.feeds.imports import OutsideMeasure, record_measures
 from gateway.feeds.subjects import commitment
+from gateway.journey.cause import cause_of
+from gateway.journey.record import move
+from gateway.journey.states import CauseCode, Delivery
 from gateway.runtime import open_gateway
 from gateway.settings import Settings
+from gateway.store.tables import deliveries
+from gateway.store.tables import tenants as tenant_rows
 from tests.integration.feeds.test_measures import example_1
+from tests.support import documents
 from tests.support.feeds import DOCTOR, fed
+from tests.unit.gateway.conftest import HandClock, Intakes
 
 PASSWORD = "un mot de passe assez long"
 OTHER = "10100000002"
@@ -99,11 +105,34 @@ def _other(number: int) -> Any:
     )
 
 
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+def given_up(gateway: Gateway, *, author: str, login: str) -> str:
+    """A document of this author, given up after too many attempts, and an account for them; gives its id."""
+    tenant = gateway.store.read_now(
+        lambda c: tenants.tenant(c, c.execute(select(tenant_rows.c.id).limit(1)).scalar_one())
+    )
+    assert tenant is not None
+    hand = HandClock()
+    hand.at = NOW
+    intakes = Intakes(gateway.store, gateway.vault, tenant, hand)
+    document = documents.report(1)
+    doctor = {**documents.DOCTOR, "id": {**documents.DOCTOR["id"], "extension": f"8{author}"}}
+    document["authors"] = [{**document["authors"][0], "professional": doctor}]
+    done = intakes.take(intakes.request(document))
+
+    def prepare(connection: Connection) -> None:
+        add_account(
+            connection, login=login, name="Dr Auteur", password=PASSWORD, role="professional", rpps=author, now=NOW
+        )
+        row = connection.execute(
+            select(deliveries).where(deliveries.c.document_id == done.document_id, deliveries.c.destination == "dmp")
+        ).one()
+        cause = cause_of(CauseCode.TOO_MANY_ATTEMPTS)
+        move(connection, gateway.vault, row, Delivery.DEAD_LETTER, at=NOW, by="test", cause=cause)
+        while ledger.seal(connection, tenant.id).more:
+            pass
+
+    gateway.store.write_now(prepare)
+    return str(done.document_id)
 
 
 @contextmanager

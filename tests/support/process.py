@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ import orjson
 
 from adapters.sandbox import Sandbox
 from gateway import tenants
-from gateway.demonstration import CABINET, Client, Role
+from gateway.demonstration import CABINET, Client, Role, free_port
 from gateway.journey.clock import utc_now
 from gateway.store.engine import Store
 from gateway.store.migrate import upgrade
@@ -35,13 +34,6 @@ SCOPES = (
     "messages:read",
     "operations",
 )
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def register(database_url: str, folder: Path) -> Role:

@@ -59,10 +59,10 @@ def serving(folder: Path, **settings: Any) -> Iterator[Served]:
 def main() -> None:
     """Serve until the standard input ends."""
     from gateway.demonstration import Demonstration
-    from gateway.heap import give_back_large_blocks
+    from gateway.heap import own_process
     from security.redaction import configure_logging
 
-    give_back_large_blocks()
+    own_process()
     configure_logging(level="error")
     asked = json.loads(sys.stdin.buffer.readline())
     folder, settings = Path(asked["folder"]), asked["settings"]

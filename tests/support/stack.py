@@ -20,13 +20,13 @@ import orjson
 
 from adapters.sandbox import structure_certificates
 from gateway import tenants
-from gateway.demonstration import CABINET, PHARMACY, SCOPES
+from gateway.demonstration import CABINET, PHARMACY, SCOPES, free_port
 from gateway.journey.clock import utc_now
 from gateway.store.engine import Store
 from gateway.store.migrate import upgrade
 from security.pki import make_sandbox_pki
 from security.tokens import make_client_key
-from tests.support.process import ROOT, free_port
+from tests.support.process import ROOT
 
 __all__ = ["Stack", "stack"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from alembic import context
 from sqlalchemy import create_engine, text
 
@@ -21,7 +23,11 @@ try:
     with engine.connect() as connection:
         if connection.dialect.name == "postgresql":
             # Nodes that start together migrate one after the other; the later ones then find nothing to do.
-            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK})
+            # Asked again and again rather than waited for: an index made beside the service waits for every statement
+            # begun before it, and would wait for the one that waits here.
+            while not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK}).scalar_one():
+                connection.commit()
+                time.sleep(0.1)
             connection.commit()
         context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)
         with context.begin_transaction():

@@ -1,22 +1,27 @@
-"""A full disk, ten thousand idle connections, one key with two bodies: refused cleanly, nothing lost or doubled."""
+"""A full or read-only disk, ten thousand idle connections, one key with two bodies: refused, nothing lost or twice."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import resource
+import shutil
 import socket
+import subprocess
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import create_engine, make_url, text
 
 from tests.acceptance.conftest import body_of
 from tests.integration.crash.test_bad_network import ready, until_ready
 from tests.integration.crash.test_crash_points import ledger_holds, send
 from tests.support import documents
 from tests.support.feeding import judge, settle
+from tests.support.postgres import fresh_database
 from tests.support.process import GatewayProcess, History, gateway_process
 
 numbers = itertools.count(160_000)
@@ -28,18 +33,17 @@ def disk(one: GatewayProcess, room: int) -> None:
     resource.prlimit(one.node.pid, resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
 
 
-def test_a_full_disk(tmp_path: Path) -> None:
-    """No document is taken while nothing can be written, readiness says so; with room again everything goes on."""
-    with gateway_process(tmp_path) as one:
-        history = History(tmp_path / "history.jsonl")
-        one.start()
-        assert send(one, history, documents.report(next(numbers)), mail=True)
-        client = one.client()
-        client.token()
-        kept = documents.report(next(numbers))
-        history.write("invoke", uniqueId=kept["id"]["root"], mail=False)
-        headers = {"Content-Type": "application/json", "Idempotency-Key": kept["id"]["root"]}
-        disk(one, 0)
+def outage(one: GatewayProcess, history: History, begin: Callable[[], None], end: Callable[[], None]) -> None:
+    """While nothing can be written no document is taken and readiness says so; then everything goes on as promised."""
+    one.start()
+    assert send(one, history, documents.report(next(numbers)), mail=True)
+    client = one.client()
+    client.token()
+    kept = documents.report(next(numbers))
+    history.write("invoke", uniqueId=kept["id"]["root"], mail=False)
+    headers = {"Content-Type": "application/json", "Idempotency-Key": kept["id"]["root"]}
+    begin()
+    try:
         for _ in range(5):
             answer = client.request("POST", "/v1/documents", content=body_of(kept), headers=headers)
             assert answer.status_code == 503, answer.text
@@ -49,17 +53,88 @@ def test_a_full_disk(tmp_path: Path) -> None:
         assert httpx.get(f"{one.base_url}/health/live", trust_env=False, timeout=30).status_code == 200
         # What can be read still is.
         assert client.request("GET", "/v1/documents").status_code == 200
-        disk(one, -1)
-        until_ready(one, 200)
-        answer = client.request("POST", "/v1/documents", content=body_of(kept), headers=headers)
-        assert answer.status_code == 202, answer.text
-        history.write("ok", uniqueId=kept["id"]["root"])
-        client.http.close()
-        settle(one, history, seconds=120)
-        one.stop()
-        ledger_holds(one)
-        history.close()
-        assert judge(one.sandbox, [history.path]) == []
+    finally:
+        end()
+    until_ready(one, 200)
+    answer = client.request("POST", "/v1/documents", content=body_of(kept), headers=headers)
+    assert answer.status_code == 202, answer.text
+    history.write("ok", uniqueId=kept["id"]["root"])
+    client.http.close()
+    settle(one, history, seconds=120)
+    one.stop()
+    ledger_holds(one)
+    history.close()
+    assert judge(one.sandbox, [history.path]) == []
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """No document is taken while nothing can be written, readiness says so; with room again everything goes on."""
+    with gateway_process(tmp_path) as one:
+        history = History(tmp_path / "history.jsonl")
+        outage(one, history, lambda: disk(one, 0), lambda: disk(one, -1))
+
+
+def change(flag: str, files: Iterable[Path]) -> bool:
+    """Set or lift (``+i``, ``-i``) that nobody may write files, those who hold them open included."""
+    tool = shutil.which("chattr")
+    return tool is not None and subprocess.run([tool, flag, *files], capture_output=True, check=False).returncode == 0
+
+
+def binds(folder: Path) -> bool:
+    """Whether this machine can forbid writing to a file that is already open: it takes root and such a file system."""
+    probe = folder / "probe"
+    with probe.open("wb", buffering=0) as file:
+        held = change("+i", [probe])
+        try:
+            file.write(b"x")
+        except OSError:
+            return held
+        finally:
+            change("-i", [probe])
+    return False
+
+
+def test_a_read_only_disk(tmp_path: Path) -> None:
+    """The same when the database's files may be read and no longer written: the kernel itself refuses."""
+    if not binds(tmp_path):
+        pytest.skip("no file can be made immutable here; the full disk and the read-only server stand for it")
+    with gateway_process(tmp_path) as one:
+        history = History(tmp_path / "history.jsonl")
+        database = make_url(one.database_url).database
+        assert database is not None
+
+        def files() -> list[Path]:
+            # Not the index of the log: it is memory shared by way of a file, and a page that may not be written kills.
+            return [Path(database), Path(f"{database}-wal")]
+
+        def begin() -> None:
+            assert change("+i", files())
+
+        outage(one, history, begin, lambda: change("-i", files()) and None)
+
+
+def test_a_read_only_server(tmp_path: Path) -> None:
+    """The same on PostgreSQL, as after a failover to a standby: it can be read and refuses every write."""
+    with fresh_database() as url, gateway_process(tmp_path, database_url=url) as one:
+        history = History(tmp_path / "history.jsonl")
+        name = make_url(url).database
+        engine = create_engine(url, isolation_level="AUTOCOMMIT")
+
+        def writable(on: bool) -> None:
+            with engine.connect() as connection:
+                connection.execute(text("SET default_transaction_read_only = off"))
+                connection.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = {not on}'))
+                # Whoever is connected meets the change as they connect again.
+                connection.execute(
+                    text(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                        " WHERE datname = :name AND pid <> pg_backend_pid()"
+                    ),
+                    {"name": name},
+                )
+
+        outage(one, history, lambda: writable(False), lambda: writable(True))
+        engine.dispose()
 
 
 def test_ten_thousand_idle_connections(tmp_path: Path) -> None:

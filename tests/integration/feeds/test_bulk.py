@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import pytest
 from sqlalchemy import Engine, inspect, select
 
 from gateway.feeds import ledger, tables
 from gateway.feeds.bulk import build, build_many
 from gateway.feeds.counts import counts
-from gateway.feeds.entry import row_of
+from gateway.feeds.entry import COLUMNS, as_json, opaque_hash, payload, row_of
 from gateway.feeds.verification import verify
 from tests.support.feeds import fed, many
 
@@ -35,6 +37,42 @@ def test_the_same_hashes_tree_and_counts_as_one_by_one(engine: Engine) -> None:
             tuple(map(str, one))
             for one in connection.execute(select(tables.nodes.c.level, tables.nodes.c.position, tables.nodes.c.hash))
         }
+        assert verify(connection, "t1").ok
+
+
+ODD = (
+    {"software_id": 'guillemet " barre \\ tabulation \t', "software_version": "é 漢 \U0001f600 \x7f"},
+    {"software_id": "", "segur_ref": None},
+    {"segur_ref": "", "recipients": 0, "ald_listed": False},
+    {"segur_ref": "100 %s %b {0}", "recipients": 12, "ald_listed": True, "test": True},
+    {"details": {"b": [1, "é"], "a": {"z": None, "y": 1.5}}, "encounter_commit": opaque_hash("encounter", "1")},
+    {"co_authors_rpps": ("10100000002", "10100000003"), "version_no": None, "content_digest": None},
+)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 6, 100])
+def test_whatever_the_values_the_hashes_are_those_of_one_by_one(engine: Engine, batch: int) -> None:
+    """Quotes, accents, empty texts beside absent ones, flags and details: same hashes, same values kept, any batch."""
+    lines = [fed(n, **ODD[n % len(ODD)]) for n in range(30)]
+    with engine.begin() as connection:
+        assert build(connection, "100 % « tenant »", map(row_of, lines), batch=batch) == 30
+        kept = connection.execute(
+            select(tables.entries.c.payload_hash, *(tables.entries.c[name] for name in COLUMNS)).order_by(
+                tables.entries.c.id
+            )
+        ).all()
+        for line, (stored, *values) in zip(lines, kept, strict=True):
+            assert bytes(stored) == sha256(payload(row_of(line))).digest()
+            assert as_json(values) == as_json(row_of(line))
+            assert [value is None for value in values] == [value is None for value in row_of(line)]
+        assert verify(connection, "100 % « tenant »").ok
+
+
+def test_rows_all_alike_but_for_their_number(engine: Engine) -> None:
+    """A batch in which nothing but the identifier varies, and one of a single row."""
+    lines = [fed(1, entry_id=opaque_hash("entry", str(n))) for n in range(5)]
+    with engine.begin() as connection:
+        assert build(connection, "t1", map(row_of, lines), batch=4) == 5
         assert verify(connection, "t1").ok
 
 

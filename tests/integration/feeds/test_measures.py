@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, create_engine, event
 
 from gateway.feeds import ledger
 from gateway.feeds.entry import opaque_hash
 from gateway.feeds.imports import ImportFault, OutsideMeasure, read_payer_file, record_measures
-from gateway.feeds.measures import Subject, figures
-from gateway.feeds.policy import policy
+from gateway.feeds.measures import Subject, figures, lines_of
+from gateway.feeds.policy import Policy, policy
 from gateway.feeds.rulebook import read, shipped
 from gateway.feeds.scheme import RuleSet
+from gateway.feeds.tables import entries
+from gateway.services.feeds_figures import About, funnel_for
+from gateway.services.feeds_roles import ROLES, Audience
+from gateway.store.metadata import metadata
 from tests.support.feed_examples import FIRST, SECOND_SITE, example_1
 from tests.support.feeds import DOCTOR, PRACTICE, fed
 
@@ -180,6 +185,78 @@ indicators:
   - {id: a, value: reviews, test: {gte: 0}}
   - {id: b, value: {flag: segur}}
 """
+
+
+def test_a_funnel_over_some_days_leaves_out_what_was_fed_before_them(engine: Engine) -> None:
+    """As the indicator does: a new version of last year's document, whoever fed it and to whichever ledger."""
+    last, this = datetime(2022, 12, 1, 9, tzinfo=UTC), datetime(2023, 3, 1, 9, tzinfo=UTC)
+    lineage = opaque_hash("lineage", "kept")
+
+    def at(when: datetime) -> dict[str, Any]:
+        return {"submitted_at": when, "accepted_at": when, "recorded_at": when, "lineage_ref": lineage}
+
+    with engine.begin() as connection:
+        ledger.record(connection, "t2", fed(1, actor_rpps="10100000009", **at(last)))
+        ledger.record_many(
+            connection, "t1", [fed(2, **at(this)), fed(3, submitted_at=this, accepted_at=this, recorded_at=this)]
+        )
+        everywhere = Audience(role=ROLES["fund"], who="test", tenants=None)
+        asked = About(professional=DOCTOR)
+        funnel = funnel_for(connection, everywhere, asked, since="2023-01-01", until="2023-12-31", as_of=AS_OF)
+        assert (funnel.repeats, len(funnel.countable)) == ({"earlier_period": 1}, 1)
+        funnel = funnel_for(connection, everywhere, asked, since="2022-01-01", until="2023-12-31", as_of=AS_OF)
+        assert (funnel.repeats, len(funnel.countable)) == ({}, 2)
+
+
+def test_a_line_reached_twice_is_one_line(engine: Engine) -> None:
+    """The doctor who acts for themselves, and is among the other authors too."""
+    when = {"submitted_at": FIRST, "accepted_at": FIRST, "recorded_at": FIRST}
+    everybody = Policy(name="test", credit_co_authors=True)
+    with engine.begin() as connection:
+        ledger.record_many(
+            connection,
+            "t1",
+            [
+                fed(1, on_behalf_of_rpps=DOCTOR, co_authors_rpps=(DOCTOR,), **when),
+                fed(2, actor_rpps=None, on_behalf_of_rpps=DOCTOR, actor_role="delegate", **when),
+                fed(3, actor_rpps="10100000009", on_behalf_of_rpps=DOCTOR, co_authors_rpps=(DOCTOR,), **when),
+                fed(4, actor_rpps="10100000009", co_authors_rpps=(DOCTOR,), **when),
+            ],
+        )
+        found = lines_of(
+            connection,
+            Subject(by="rpps", id=DOCTOR),
+            chosen=everybody,
+            kinds=["dmp.document"],
+            start=FIRST.date(),
+            end=FIRST.date(),
+            as_of=AS_OF,
+        )
+        assert [one.line.entry_id for one in found] == [fed(n).entry_id for n in (1, 2, 3, 4)]
+
+
+def test_what_was_fed_before_is_told_by_the_index_alone(tmp_path: Path) -> None:
+    """Whether a document was fed before is looked up by its lineage and day: never by reading the years before."""
+    made = create_engine(f"sqlite:///{tmp_path / 'ledger.db'}")
+    metadata.create_all(made, tables=[entries])
+    told: list[str] = []
+
+    @event.listens_for(made, "before_cursor_execute", retval=True)
+    def explain(
+        connection: Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
+    ) -> tuple[str, Any]:
+        told.extend(str(row[3]) for row in cursor.execute("EXPLAIN QUERY PLAN " + statement, parameters).fetchall())
+        return statement, parameters
+
+    with made.connect() as connection:
+        figures(
+            connection, rule("fr.medecin.forfait-structure.2023.dmp", 2), Subject(by="rpps", id=DOCTOR), as_of=AS_OF
+        )
+    made.dispose()
+    reads = [one for one in told if one.startswith(("SCAN", "SEARCH"))]
+    assert any("ix_feed_entries_lineage_day (lineage_ref=? AND day<?)" in one for one in reads), reads
+    assert any("ix_feed_entries_actor (actor_rpps=? AND kind=? AND day>? AND day<?)" in one for one in reads), reads
+    assert [one for one in reads if "feed_entries" in one and "USING" not in one] == []
 
 
 def test_units_of_a_structure(engine: Engine) -> None:

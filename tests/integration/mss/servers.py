@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from gateway.demonstration import free_port
 from security.pki import SandboxPki
 from tests.support.outside import missing
 
@@ -65,12 +66,11 @@ def require_servers() -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [int(sock.getsockname()[1]) for sock in sockets]
+    """Ports that were free a moment ago, each another one."""
+    found: set[int] = set()
+    while len(found) < count:
+        found.add(free_port())
+    return list(found)
 
 
 def dovecot_config(folder: Path, pki: SandboxPki, *, imap: int, lmtp: int, sasl: int, certificate: bool) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import httpx
@@ -18,6 +18,7 @@ from adapters.mss.message import OutgoingMail, Sender, build_mail
 from adapters.mss.outcomes import Kind
 from adapters.mss.receive import MailKind, receive
 from adapters.mss.sandbox import MssSandbox
+from adapters.mss.sandbox_notices import Notice, render
 from adapters.mss.sandbox_smtp import SmtpSettings
 from security.pki import SandboxPki, make_sandbox_pki
 from security.tls import client_ssl_context
@@ -268,6 +269,50 @@ def test_a_mail_whose_handling_fails_is_seen_again(operator: MssSandbox, tls: ss
     notice = receive(raw).disposition
     assert notice is not None
     assert notice.error_code == "902"
+
+
+@pytest.mark.parametrize("willing", [True, False])
+def test_notices_are_handled_together_or_one_by_one(operator: MssSandbox, tls: ssl.SSLContext, willing: bool) -> None:
+    """Those that follow one another come as one; where that cannot be, each comes alone, in order, and is put away."""
+    notices = [render(notice_of(number), mail().data, "operator.test.invalid") for number in range(3)]
+    for raw in (*notices[:2], from_doctor(), notices[2]):
+        operator.deliver(US, raw)
+    alone: list[MailKind] = []
+    together: list[list[str]] = []
+
+    async def handle(one: Seen) -> Handled:
+        alone.append(one.received.kind)
+        return Handled()
+
+    async def several(some: Sequence[Seen]) -> bool:
+        together.append([one.received.message_id for one in some])
+        return willing
+
+    async def run() -> None:
+        async with box(operator, tls) as mailbox, sender(operator, tls) as client:
+            inbox = reader(operator, tls, mailbox, client)
+            position = await inbox.round(Position(), handle, notices=several)
+            assert await mailbox.fetch(position) == []
+
+    asyncio.run(run())
+    assert together == [["<n0@operator.test.invalid>", "<n1@operator.test.invalid>"]]
+    assert alone == [*([MailKind.DSN] * (0 if willing else 2)), MailKind.DOCUMENT, MailKind.DSN]
+    assert operator.boxes.content(US) == []
+    assert len(operator.boxes.content(US, "Traites")) == 4
+    assert len(operator.inbox(DOCTOR)) == 1
+
+
+def notice_of(number: int) -> Notice:
+    """A notice that a mail of ours was delivered."""
+    return Notice(
+        id=f"n{number}",
+        kind="delivered",
+        to=US,
+        recipient=DOCTOR,
+        at=datetime(2026, 11, 24, tzinfo=UTC),
+        envelope_id="",
+        code="2.0.0",
+    )
 
 
 def test_a_notice_that_cannot_leave_keeps_the_mail_waiting(operator: MssSandbox, tls: ssl.SSLContext) -> None:

@@ -12,7 +12,7 @@ import orjson
 
 from gateway import tenants
 from gateway.context import Gateway
-from gateway.demonstration import Client, Role, _free_port, _serving
+from gateway.demonstration import Client, Role, _serving, free_port
 from gateway.journey.clock import utc_now
 from gateway.runtime import open_gateway
 from gateway.settings import Settings
@@ -39,7 +39,7 @@ def structures(
     folder: Path, pki: SandboxPki, settings: dict[str, Any], boxes: dict[str, tuple[str, str]]
 ) -> Iterator[Structures]:
     """A gateway for structures given by mailbox: number and name; each with a certificate that names its mailbox."""
-    port = _free_port()
+    port = free_port()
     base = f"http://127.0.0.1:{port}"
     gateway = open_gateway(
         Settings.model_validate(

@@ -43,3 +43,18 @@ def test_a_library_without_the_call_is_left_alone(monkeypatch: pytest.MonkeyPatc
     """Elsewhere than with glibc nothing is set, and nothing fails."""
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     assert give_back_large_blocks() is False
+
+
+@pytest.mark.parametrize("owned", [True, False])
+def test_what_a_service_loaded_is_never_garbage(owned: bool) -> None:
+    """The collector leaves what was loaded alone, in a process that says it only serves."""
+    program = f"""
+import gc
+from gateway import heap
+if {owned}:
+    heap.own_process()
+heap.settle()
+print(gc.get_freeze_count() > 0, gc.get_threshold()[0] > 700)
+"""
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == [str(owned), str(owned)]

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
+from gateway.feeds import ledger
+from gateway.feeds.verification import verify
 from gateway.store.engine import Store
 from gateway.store.migrate import upgrade
+from tests.support.feeds import fed
 from tests.support.postgres import fresh_database
 
 #: What to do when the comparison fails.
@@ -115,6 +118,25 @@ def test_the_migrations_make_what_the_code_expects(two: tuple[str, str]) -> None
         if by_migrations.get(name) != by_code.get(name)
     }
     assert differences == {}, WHAT_TO_DO
+
+
+def test_a_ledger_of_the_first_schema_is_brought_on_with_its_lines(two: tuple[str, str]) -> None:
+    """Lines recorded before a new index are as they were, and the index is the code's; doing it again does nothing."""
+    url, made = two
+    upgrade(url, to="0001")
+    store = Store(url)
+    store.write_now(lambda c: ledger.record_many(c, "one", [fed(n) for n in range(20)]))
+    store.close()
+    upgrade(url)
+    upgrade(url)
+    store = Store(url)
+    store.write_now(lambda c: ledger.seal(c, "one"))
+    assert store.read_now(lambda c: verify(c, "one")).sealed == 20
+    store.close()
+    store = Store(made)
+    store.create_all()
+    store.close()
+    assert schema_of(url) == schema_of(made)
 
 
 def test_the_comparison_sees_each_kind_of_difference(tmp_path: Path) -> None:

@@ -117,6 +117,21 @@ def test_postgresql_runs_again_what_lost_to_another() -> None:
         store.close()
 
 
+def test_a_server_that_became_read_only_is_told_as_unavailable() -> None:
+    """As a standby refuses; a new connection may then reach the server that took its place."""
+    with fresh_database() as url:
+        store = Store(url, connections=2)
+        store.write_now(lambda c: c.execute(text("CREATE TABLE t (n INTEGER)")))
+        # The session alone, and for good: only another connection gets out of it.
+        store.write_now(lambda c: c.execute(text("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")))
+        with pytest.raises(StoreUnavailable) as failed:
+            store.write_now(add(1))  # type: ignore[arg-type]
+        assert str(failed.value) == "ReadOnlySqlTransaction"
+        assert store.write_now(add(1)) == 1  # type: ignore[arg-type]
+        assert rows(store) == [1]
+        store.close()
+
+
 def test_a_server_that_is_gone_is_told_as_unavailable() -> None:
     """Neither a read nor a write waits for ever, nor shows an address."""
     store = Store("postgresql+psycopg://nobody@127.0.0.1:1/none", connections=1)
@@ -125,3 +140,13 @@ def test_a_server_that_is_gone_is_told_as_unavailable() -> None:
             call(lambda c: c.execute(text("SELECT 1")))
         assert "127.0.0.1" not in str(failed.value)
     store.close()
+
+
+def test_what_nobody_hurries_is_done_all_the_same(lite: Store) -> None:
+    """Work that waits to share a commit is done when nothing else comes, beside what comes, and before the end."""
+    lite.write_now(add(1), BACKGROUND)
+    last = [lite.submit(add(number), priority) for number, priority in ((2, BACKGROUND), (3, ACCEPT), (4, BACKGROUND))]
+    assert [future.result(10) for future in last] == [1, 1, 1]
+    late = lite.submit(add(5), BACKGROUND)
+    lite.close()
+    assert late.result(10) == 1

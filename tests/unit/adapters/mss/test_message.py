@@ -11,6 +11,7 @@ import pytest
 
 from adapters.mss.addresses import Audience
 from adapters.mss.documents import read_document
+from adapters.mss.headers import attachment_head
 from adapters.mss.message import Draft, Sender, build_mail, document_codes, pdf_name, sender_label, subject
 from adapters.mss.mime import parse
 from adapters.mss.rules import MailRefused
@@ -244,3 +245,21 @@ def test_nothing_of_the_patient_shows_in_repr() -> None:
     assert "PAT-TROIS" not in shown
     assert "279035121518989" not in shown
     assert document_codes(replace(draft()).documents) == "11502-2"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "20261120_Compte rendu_ÉLÉONORE_Jérôme.pdf",
+        "20261120_" + "é" * 90 + "_Z_Z.pdf",
+        "œuf & 'a%b' (c).pdf",
+        "漢字😀.pdf",
+    ],
+)
+def test_the_name_of_a_file_is_read_by_every_reader(name: str) -> None:
+    """A name beyond ASCII is read back by the standard library and by our own reader, on lines of the usual length."""
+    head = attachment_head("pdf", name)
+    assert max(map(len, head.split(b"\r\n"))) <= 78
+    part = read(b"MIME-Version: 1.0\r\n" + head + b"JVBERi0=\r\n")
+    assert (part.get_filename(), part.get_content_type(), part.get_content()) == (name, "application/pdf", b"%PDF-")
+    assert parse(b"MIME-Version: 1.0\r\n" + head + b"JVBERi0=\r\n").filename == name

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from gateway.context import Gateway
-from tests.support.console import PASSWORD, Clock, free_port, gateway_with_ledger, served
+from gateway.demonstration import free_port
+from tests.support.console import PASSWORD, Clock, gateway_with_ledger, served
 
 
 def csrf_of(answer: httpx.Response) -> str:

@@ -7,16 +7,9 @@ from datetime import datetime
 import pytest
 from sqlalchemy import select, update
 
-from gateway import tenants
-from gateway.console.accounts import add_account
 from gateway.context import Gateway
-from gateway.journey.cause import cause_of
-from gateway.journey.record import move
-from gateway.journey.states import CauseCode, Delivery
-from gateway.store.tables import deliveries, documents
-from gateway.store.tables import tenants as tenant_rows
-from tests.support.console import NOW, PASSWORD
-from tests.unit.gateway.conftest import HandClock, Intakes
+from gateway.store.tables import documents
+from tests.support.console import NOW, given_up
 from tests.unit.gateway.console.conftest import People
 
 AUTHOR = "99700218896"
@@ -25,24 +18,7 @@ AUTHOR = "99700218896"
 @pytest.fixture(scope="module")
 def document(gateway: Gateway) -> str:
     """A document given up, and an account for its author; gives its id."""
-    tenant = gateway.store.read_now(
-        lambda c: tenants.tenant(c, c.execute(select(tenant_rows.c.id).limit(1)).scalar_one())
-    )
-    assert tenant is not None
-    hand = HandClock()
-    hand.at = NOW
-    intakes = Intakes(gateway.store, gateway.vault, tenant, hand)
-    done = intakes.take(intakes.request())
-    gateway.store.write_now(
-        lambda c: add_account(
-            c, login="auteur", name="Dr Auteur", password=PASSWORD, role="professional", rpps=AUTHOR, now=NOW
-        )
-    )
-    query = select(deliveries).where(deliveries.c.document_id == done.document_id, deliveries.c.destination == "dmp")
-    row = gateway.store.read_now(lambda c: c.execute(query).one())
-    cause = cause_of(CauseCode.TOO_MANY_ATTEMPTS)
-    gateway.store.write_now(lambda c: move(c, gateway.vault, row, Delivery.DEAD_LETTER, at=NOW, by="test", cause=cause))
-    return str(done.document_id)
+    return given_up(gateway, author=AUTHOR, login="auteur")
 
 
 def test_the_operator_follows_without_reading(people: People, document: str) -> None:
