@@ -16,8 +16,8 @@ from sqlalchemy import Connection, Row, Select, bindparam, or_, select, update
 from gateway import __version__
 from gateway.journey.clock import Clock
 from gateway.journey.retry import RetryPolicy
+from gateway.store import sql
 from gateway.store.engine import NORMAL, Store
-from gateway.store.plan import run
 from gateway.store.tables import webhook_calls, webhooks
 from gateway.store.types import Instant
 from gateway.vault import Vault
@@ -90,7 +90,7 @@ class HookCaller:
 
     def _anything(self, connection: Connection) -> bool:
         # Asked several times a second, mostly for nothing: a read costs a fraction of a write.
-        return bool(run(connection, _some_due(), {"now": self._clock()}, first=True).rows)
+        return sql.anything(connection, _some_due(), {"now": self._clock()})
 
     def _claim(self, connection: Connection) -> list[Row[Any]]:
         now = self._clock()

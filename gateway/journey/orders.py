@@ -25,6 +25,7 @@ from gateway.orders.life import EventKind
 from gateway.services import order_store
 from gateway.services.order_store import SHARED
 from gateway.services.orders import service_of
+from gateway.store import sql
 from gateway.store.engine import NORMAL
 from gateway.store.order_tables import dispensations, order_relays, orders
 from gateway.store.plan import run
@@ -96,7 +97,7 @@ class OrderRelays:
 
     def _anything(self, connection: Connection) -> bool:
         # Asked several times a second, mostly for nothing: a read costs a fraction of a write.
-        return bool(run(connection, _some_due(), {"now": self._gateway.now()}, first=True).rows)
+        return sql.anything(connection, _some_due(), {"now": self._gateway.now()})
 
     def _claim(self, connection: Connection) -> list[Row[Any]]:
         now = self._gateway.now()

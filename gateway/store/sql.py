@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Insert, Row, Select, Table, Update, bindparam
 
 from gateway.store.plan import run
 
-__all__ = ["add", "change", "find", "rows", "value"]
+__all__ = ["add", "anything", "change", "find", "rows", "value"]
 
 
 @cache
@@ -63,6 +63,11 @@ def value(connection: Connection, table: Table, column: str, /, *, hold: bool = 
     """
     found = run(connection, _select(table, tuple(equal), column, False, hold), _keys(equal), first=True).rows
     return found[0][0] if found else None
+
+
+def anything(connection: Connection, statement: Select[Any], values: Mapping[str, Any]) -> bool:
+    """True when a kept statement finds a row: asked before a write that would mostly change nothing."""
+    return bool(run(connection, statement, values, first=True).rows)
 
 
 def change(connection: Connection, table: Table, equal: Mapping[str, Any], values: Mapping[str, Any]) -> int:

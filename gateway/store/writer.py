@@ -80,14 +80,12 @@ class Writer:
 
     def _run(self) -> None:
         while True:
-            jobs = [first := self._queue.get()]
+            first = self._queue.get()
             if first[0] == BACKGROUND:
                 with contextlib.suppress(queue.Empty):
-                    jobs = sorted([first, self._queue.get(timeout=_GATHER)])
-            # What does not come first of the two goes back to its place, among what came meanwhile.
-            for late in jobs[1:]:
-                self._queue.put(late)
-            job = jobs[0][2]
+                    first, late = sorted((first, self._queue.get(timeout=_GATHER)))
+                    self._queue.put(late)  # back to its place, among what came meanwhile
+            job = first[2]
             if job is None or self._batch(job):
                 break
         self._disconnect()

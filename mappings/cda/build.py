@@ -60,8 +60,6 @@ XSI_TYPE = f"{{{XSI}}}type"
 #: Namespace of the identifiers derived from a document: RFC 4122 name-based UUID of the URL ``urn:passerelle:cda``.
 _DERIVED = UUID("3ba650ff-b5ae-54a2-914b-feeadc23c764")
 
-_SubElement = sub_element
-
 
 def root_element(tag: str) -> Element:
     """A root element."""
@@ -70,19 +68,19 @@ def root_element(tag: str) -> Element:
 
 def sub(parent: Element, tag: str, **attributes: str) -> Element:
     """Add an element of the CDA namespace."""
-    return _SubElement(parent, V3 + tag, attributes)
+    return sub_element(parent, V3 + tag, attributes)
 
 
 def text_element(parent: Element, tag: str, text: str, **attributes: str) -> Element:
     """Add an element that holds a text."""
-    element = _SubElement(parent, V3 + tag, attributes)
+    element = sub_element(parent, V3 + tag, attributes)
     element.text = text
     return element
 
 
 def null(parent: Element, tag: str, flavor: str = "UNK", *, xsi_type: str | None = None) -> Element:
     """Add an element that says why it has no value (nullFlavor)."""
-    element = _SubElement(parent, V3 + tag, {"nullFlavor": flavor})
+    element = sub_element(parent, V3 + tag, {"nullFlavor": flavor})
     if xsi_type is not None:
         element.set(XSI_TYPE, xsi_type)
     return element
@@ -115,7 +113,7 @@ def ii(parent: Element, identifier: Identifier, tag: str = "id") -> Element:
     attributes = {"root": identifier.root}
     if identifier.extension is not None:
         attributes["extension"] = identifier.extension
-    return _SubElement(parent, V3 + tag, attributes)
+    return sub_element(parent, V3 + tag, attributes)
 
 
 @dataclass(slots=True)
@@ -157,7 +155,7 @@ class Builder:
 
 def uid(parent: Element, builder: Builder, given: UUID | None, place: str) -> Element:
     """Add the id of an entry or a section."""
-    return _SubElement(parent, V3 + "id", {"root": builder.uid(given, place)})
+    return sub_element(parent, V3 + "id", {"root": builder.uid(given, place)})
 
 
 # --- Times ----------------------------------------------------------------------------------------
@@ -176,8 +174,8 @@ def hl7(moment: Moment) -> str:
 def ts(parent: Element, tag: str, moment: Moment | None, *, unknown: str | None = "UNK") -> Element | None:
     """Add a point in time; when it is not known, a nullFlavor, or nothing if ``unknown`` is None."""
     if moment is not None:
-        return _SubElement(parent, V3 + tag, {"value": hl7(moment)})
-    return _SubElement(parent, V3 + tag, {"nullFlavor": unknown}) if unknown else None
+        return sub_element(parent, V3 + tag, {"value": hl7(moment)})
+    return sub_element(parent, V3 + tag, {"nullFlavor": unknown}) if unknown else None
 
 
 def ivl_ts(
@@ -200,9 +198,9 @@ def ivl_ts(
     if start is None and end is None and low is None and high is None:
         if unknown is None:
             return None
-        element = _SubElement(parent, V3 + tag, {"nullFlavor": unknown})
+        element = sub_element(parent, V3 + tag, {"nullFlavor": unknown})
     else:
-        element = _SubElement(parent, V3 + tag)
+        element = sub_element(parent, V3 + tag)
         ts(element, "low", start, unknown=low)
         ts(element, "high", end, unknown=high)
     if xsi_type:
@@ -220,7 +218,7 @@ def code(parent: Element, value: Code, tag: str = "code", *, xsi_type: str | Non
         attributes["displayName"] = value.display
     if value.system_name is not None:
         attributes["codeSystemName"] = value.system_name
-    element = _SubElement(parent, V3 + tag, attributes)
+    element = sub_element(parent, V3 + tag, attributes)
     if xsi_type is not None:
         element.set(XSI_TYPE, xsi_type)
     return element
@@ -228,7 +226,7 @@ def code(parent: Element, value: Code, tag: str = "code", *, xsi_type: str | Non
 
 def original_text(parent: Element, reference: str) -> None:
     """Add the originalText of a code: a reference (``#med-1``) to the narrative."""
-    _SubElement(_SubElement(parent, V3 + "originalText"), V3 + "reference", {"value": reference})
+    sub_element(sub_element(parent, V3 + "originalText"), V3 + "reference", {"value": reference})
 
 
 def concept(
@@ -247,7 +245,7 @@ def concept(
     if value.code is not None:
         element = code(parent, value.code, tag, xsi_type=xsi_type)
     else:
-        element = _SubElement(parent, V3 + tag, {"nullFlavor": uncoded} if uncoded else {})
+        element = sub_element(parent, V3 + tag, {"nullFlavor": uncoded} if uncoded else {})
         if xsi_type is not None:
             element.set(XSI_TYPE, xsi_type)
     if reference is not None:
@@ -282,13 +280,13 @@ def pq(
     attributes = {"value": format(quantity.value, "f")}
     if quantity.unit != "1":
         attributes["unit"] = quantity.unit
-    element = _SubElement(parent, namespace + tag, attributes)
+    element = sub_element(parent, namespace + tag, attributes)
     if xsi_type is not None:
         element.set(XSI_TYPE, xsi_type)
     if quantity.display is not None:
-        words = _SubElement(_SubElement(element, namespace + "translation"), namespace + "originalText")
+        words = sub_element(sub_element(element, namespace + "translation"), namespace + "originalText")
         if reference is not None:
-            _SubElement(words, V3 + "reference", {"value": reference})
+            sub_element(words, V3 + "reference", {"value": reference})
         else:
             words.text = quantity.display
     return element
@@ -298,7 +296,7 @@ def ivl_quantity(
     parent: Element, tag: str, value: QuantityRange, references: tuple[str | None, str | None] = (None, None)
 ) -> Element:
     """Add an interval of quantities: always ``low`` and ``high``, the same twice for a fixed amount (CI-SIS 4.2)."""
-    element = _SubElement(parent, V3 + tag)
+    element = sub_element(parent, V3 + tag)
     pq(element, "low", value.low, reference=references[0])
     pq(element, "high", value.high, reference=references[1])
     return element
@@ -306,7 +304,7 @@ def ivl_quantity(
 
 def ratio(parent: Element, tag: str, value: Ratio, *, xsi_type: str | None = None, namespace: str = V3) -> Element:
     """Add an amount for an amount (RTO); ``xsi_type`` types both terms where the schema leaves them abstract."""
-    element = _SubElement(parent, namespace + tag)
+    element = sub_element(parent, namespace + tag)
     pq(element, "numerator", value.numerator, xsi_type=xsi_type)
     pq(element, "denominator", value.denominator, xsi_type=xsi_type)
     return element
@@ -317,12 +315,12 @@ def ratio(parent: Element, tag: str, value: Ratio, *, xsi_type: str | None = Non
 
 def reference_text(parent: Element, reference: str) -> None:
     """Add the text of an entry: a reference (``#med-1``) to the narrative of its section."""
-    _SubElement(_SubElement(parent, V3 + "text"), V3 + "reference", {"value": reference})
+    sub_element(sub_element(parent, V3 + "text"), V3 + "reference", {"value": reference})
 
 
 def status(parent: Element, value: str = "completed") -> None:
     """Add the statusCode."""
-    _SubElement(parent, V3 + "statusCode", {"code": value})
+    sub_element(parent, V3 + "statusCode", {"code": value})
 
 
 def section(parent: Element, builder: Builder, oids: Iterable[str], value: Code, title: str, place: str) -> Element:
@@ -331,11 +329,11 @@ def section(parent: Element, builder: Builder, oids: Iterable[str], value: Code,
     ``parent`` is the structuredBody, or the section it belongs to. The narrative comes next (:class:`Narrative`), then
     the entries.
     """
-    element = _SubElement(_SubElement(parent, V3 + "component"), V3 + "section")
+    element = sub_element(sub_element(parent, V3 + "component"), V3 + "section")
     templates(element, oids)
     uid(element, builder, None, place)
     code(element, value)
-    _SubElement(element, V3 + "title").text = title
+    sub_element(element, V3 + "title").text = title
     return element
 
 

@@ -11,7 +11,6 @@ from mappings.document.values import Code
 
 __all__ = ["MEDICINE_ENTRY", "PRODUCT", "empty_product", "main_code", "no_product", "product"]
 
-_SubElement = sub_element
 _P = f"{{{PHARM}}}"
 
 #: Product (CCD), Product Entry (IHE PCC), FR-Produit-de-sante (CI-SIS).
@@ -73,12 +72,12 @@ def product(
     if lot and medication.lot_number is not None:
         text_element(material, "lotNumberText", medication.lot_number)
     if medication.expires_on is not None:
-        _SubElement(material, _P + "expirationTime", {"value": hl7(medication.expires_on)})
+        sub_element(material, _P + "expirationTime", {"value": hl7(medication.expires_on)})
     if medication.package is not None:
         _package(material, medication.package)
     if medication.atc is not None:
-        kind = _SubElement(material, _P + "asSpecializedKind", {"classCode": "GRIC"})
-        _pharm_code(_SubElement(kind, _P + "generalizedMedicineClass", {"classCode": "MMAT"}), "code", medication.atc)
+        kind = sub_element(material, _P + "asSpecializedKind", {"classCode": "GRIC"})
+        _pharm_code(sub_element(kind, _P + "generalizedMedicineClass", {"classCode": "MMAT"}), "code", medication.atc)
     for ingredient in medication.ingredients:
         _ingredient(material, ingredient)
     return made
@@ -90,13 +89,13 @@ def _pharm_code(parent: Element, tag: str, value: Code) -> None:
 
 
 def _package(material: Element, package: Package) -> None:
-    holder = _SubElement(material, _P + "asContent", {"classCode": "CONT"})
+    holder = sub_element(material, _P + "asContent", {"classCode": "CONT"})
     attributes = {"classCode": "CONT", "determinerCode": "INSTANCE"}
-    container = _SubElement(holder, _P + "containerPackagedMedicine", attributes)
+    container = sub_element(holder, _P + "containerPackagedMedicine", attributes)
     if package.code is not None:
         _pharm_code(container, "code", package.code)
     if package.name is not None:
-        _SubElement(container, _P + "name").text = package.name
+        sub_element(container, _P + "name").text = package.name
     if package.container is not None:
         _pharm_code(container, "formCode", package.container)
     if package.capacity is not None:
@@ -104,16 +103,16 @@ def _package(material: Element, package: Package) -> None:
 
 
 def _ingredient(material: Element, ingredient: Ingredient) -> None:
-    active = _SubElement(material, _P + "ingredient", {"classCode": "ACTI"})
+    active = sub_element(material, _P + "ingredient", {"classCode": "ACTI"})
     if ingredient.strength is not None:
-        quantity = _SubElement(active, _P + "quantity")
+        quantity = sub_element(active, _P + "quantity")
         pq(quantity, "numerator", ingredient.strength.numerator, xsi_type="PQ")
         pq(quantity, "denominator", ingredient.strength.denominator, xsi_type="PQ")
-    substance = _SubElement(active, _P + "ingredient", {"classCode": "MMAT", "determinerCode": "KIND"})
+    substance = sub_element(active, _P + "ingredient", {"classCode": "MMAT", "determinerCode": "KIND"})
     if ingredient.code is not None:
         _pharm_code(substance, "code", ingredient.code)
     if ingredient.name is not None:
-        _SubElement(substance, _P + "name").text = ingredient.name
+        sub_element(substance, _P + "name").text = ingredient.name
 
 
 def no_product(parent: Element, *, typed: bool = True, pharmacy: bool = True, void: bool = False) -> Element:

@@ -11,8 +11,6 @@ from mappings.cda.tree import Element, sub_element
 
 __all__ = ["Narrative", "Row", "Table"]
 
-_SubElement = sub_element
-
 
 def _write(element: Element, text: str) -> None:
     """Put a text in an element, its line breaks as ``<br/>``."""
@@ -22,7 +20,7 @@ def _write(element: Element, text: str) -> None:
     first, *others = text.split("\n")
     element.text = first
     for line in others:
-        _SubElement(element, V3 + "br").tail = line
+        sub_element(element, V3 + "br").tail = line
 
 
 def _content(element: Element, builder: Builder, text: str, stem: str | None) -> str:
@@ -30,7 +28,7 @@ def _content(element: Element, builder: Builder, text: str, stem: str | None) ->
         _write(element, text)
         return ""
     anchor = builder.anchor(stem)
-    _write(_SubElement(element, V3 + "content", {"ID": anchor}), text)
+    _write(sub_element(element, V3 + "content", {"ID": anchor}), text)
     return "#" + anchor
 
 
@@ -45,12 +43,12 @@ class Row:
 
     def cell(self, text: str | None, stem: str | None = None, *, span: int = 1) -> str:
         """Add a cell; with a ``stem`` the text gets an ID and its reference is returned (else an empty text)."""
-        cell = _SubElement(self._row, V3 + "td", {"colspan": str(span)} if span > 1 else {})
+        cell = sub_element(self._row, V3 + "td", {"colspan": str(span)} if span > 1 else {})
         return _content(cell, self._builder, text, stem) if text is not None else ""
 
     def cells(self, *pieces: tuple[str, str | None]) -> list[str]:
         """Add one cell made of several pieces (text, stem), in order; gives the reference of each."""
-        cell = _SubElement(self._row, V3 + "td")
+        cell = sub_element(self._row, V3 + "td")
         references = []
         for text, stem in pieces:
             if stem is not None:
@@ -72,16 +70,16 @@ class Table:
     def __init__(self, builder: Builder, parent: Element, headings: tuple[str, ...]) -> None:
         self._builder = builder
         self.columns = len(headings)
-        table = _SubElement(parent, V3 + "table", {"border": "0"})
+        table = sub_element(parent, V3 + "table", {"border": "0"})
         if headings:
-            head = _SubElement(_SubElement(table, V3 + "thead"), V3 + "tr")
+            head = sub_element(sub_element(table, V3 + "thead"), V3 + "tr")
             for heading in headings:
-                _SubElement(head, V3 + "th").text = heading
-        self._body = _SubElement(table, V3 + "tbody")
+                sub_element(head, V3 + "th").text = heading
+        self._body = sub_element(table, V3 + "tbody")
 
     def row(self) -> Row:
         """Add a row."""
-        return Row(self._builder, _SubElement(self._body, V3 + "tr"))
+        return Row(self._builder, sub_element(self._body, V3 + "tr"))
 
 
 class Narrative:
@@ -91,7 +89,7 @@ class Narrative:
 
     def __init__(self, builder: Builder, section: Element) -> None:
         self._builder = builder
-        self.element = _SubElement(section, V3 + "text")
+        self.element = sub_element(section, V3 + "text")
 
     def table(self, *headings: str) -> Table:
         """Add a table."""
@@ -99,8 +97,8 @@ class Narrative:
 
     def paragraph(self, text: str, stem: str | None = None) -> str:
         """Add a paragraph; with a ``stem`` it gets an ID, whose reference is returned (else an empty text)."""
-        return _content(_SubElement(self.element, V3 + "paragraph"), self._builder, text, stem)
+        return _content(sub_element(self.element, V3 + "paragraph"), self._builder, text, stem)
 
     def media(self, anchor: str) -> None:
         """Show an observationMedia of the section, by its ID."""
-        _SubElement(self.element, V3 + "renderMultiMedia", {"referencedObject": anchor})
+        sub_element(self.element, V3 + "renderMultiMedia", {"referencedObject": anchor})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mappings.cda import words
 from mappings.cda.build import V3, XSI_TYPE, code, hl7, ivl_quantity, ivl_ts, null, original_text, pq, ratio, sub
 from mappings.cda.narrative import Row
-from mappings.cda.tree import Element, sub_element
+from mappings.cda.tree import Element
 from mappings.document.medication import AfterEvent, Dosage, Every, Medication, Posology, PosologyMode
 from mappings.document.values import Concept, QuantityRange
 
@@ -28,8 +28,6 @@ __all__ = [
     "step_times",
     "times",
 ]
-
-_SubElement = sub_element
 
 #: Columns of a structured posology in a narrative.
 DOSAGE_HEADINGS = ("Durée", "Fréquence", "Dose", "Rythme", "Dose maximale", "Voie", "Région", "Condition")

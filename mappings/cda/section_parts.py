@@ -44,8 +44,6 @@ __all__ = [
     "value_cell",
 ]
 
-_SubElement = sub_element
-
 #: Severity (VSM 3.4), statuses (3.5, 3.6), certainty and criticality (3.7), comment (3.8): their templates.
 SEVERITY = ("2.16.840.1.113883.10.20.1.55", "1.3.6.1.4.1.19376.1.5.3.1.4.1", "1.2.250.1.213.1.1.3.29")
 CLINICAL_STATUS = (
@@ -225,13 +223,13 @@ def value(parent: Element, found: Value, reference: str) -> Element:
         return pq(parent, "value", found.quantity, xsi_type="PQ", reference=reference)
     if found.concept is not None:
         return concept_value(parent, found.concept, reference)
-    element = _SubElement(parent, V3 + "value")
+    element = sub_element(parent, V3 + "value")
     if found.boolean is not None:
         element.set(XSI_TYPE, "BL")
         element.set("value", "true" if found.boolean else "false")
     else:
         element.set(XSI_TYPE, "ED")
-        _SubElement(element, V3 + "reference", {"value": reference})
+        sub_element(element, V3 + "reference", {"value": reference})
     return element
 
 

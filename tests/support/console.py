@@ -105,15 +105,30 @@ def _other(number: int) -> Any:
     )
 
 
-def given_up(gateway: Gateway, *, author: str, login: str) -> str:
-    """A document of this author, given up after too many attempts, and an account for them; gives its id."""
+def intakes_of(gateway: Gateway) -> Intakes:
+    """Documents taken in charge for the first structure, at the console's own time."""
     tenant = gateway.store.read_now(
         lambda c: tenants.tenant(c, c.execute(select(tenant_rows.c.id).limit(1)).scalar_one())
     )
     assert tenant is not None
     hand = HandClock()
     hand.at = NOW
-    intakes = Intakes(gateway.store, gateway.vault, tenant, hand)
+    return Intakes(gateway.store, gateway.vault, tenant, hand)
+
+
+def give_up(connection: Connection, gateway: Gateway, document: str) -> str:
+    """Give the feeding of a document up after too many attempts; gives the delivery."""
+    row = connection.execute(
+        select(deliveries).where(deliveries.c.document_id == document, deliveries.c.destination == "dmp")
+    ).one()
+    cause = cause_of(CauseCode.TOO_MANY_ATTEMPTS)
+    move(connection, gateway.vault, row, Delivery.DEAD_LETTER, at=NOW, by="test", cause=cause)
+    return str(row.id)
+
+
+def given_up(gateway: Gateway, *, author: str, login: str) -> str:
+    """A document of this author, given up after too many attempts, and an account for them; gives its id."""
+    intakes = intakes_of(gateway)
     document = documents.report(1)
     doctor = {**documents.DOCTOR, "id": {**documents.DOCTOR["id"], "extension": f"8{author}"}}
     document["authors"] = [{**document["authors"][0], "professional": doctor}]
@@ -123,12 +138,8 @@ def given_up(gateway: Gateway, *, author: str, login: str) -> str:
         add_account(
             connection, login=login, name="Dr Auteur", password=PASSWORD, role="professional", rpps=author, now=NOW
         )
-        row = connection.execute(
-            select(deliveries).where(deliveries.c.document_id == done.document_id, deliveries.c.destination == "dmp")
-        ).one()
-        cause = cause_of(CauseCode.TOO_MANY_ATTEMPTS)
-        move(connection, gateway.vault, row, Delivery.DEAD_LETTER, at=NOW, by="test", cause=cause)
-        while ledger.seal(connection, tenant.id).more:
+        give_up(connection, gateway, str(done.document_id))
+        while ledger.seal(connection, intakes.tenant.id).more:
             pass
 
     gateway.store.write_now(prepare)

@@ -15,6 +15,7 @@ from conformance.fhir.names import EXTENSIONS, PROFILES
 from conformance.verdict import Severity
 from mappings import fhir
 from tests.support import documents
+from tests.unit.mappings.fhir.bundles import head, of
 
 Json = dict[str, Any]
 Break = Callable[[Json], object]
@@ -35,17 +36,6 @@ def bundle(kind: str) -> Json:
     """A fresh clean Bundle of a kind."""
     found: Json = orjson.loads(_bytes(kind))
     return found
-
-
-def of(value: Json, kind: str, rank: int = 0) -> Json:
-    """A resource of a Bundle."""
-    found: Json = [e["resource"] for e in value["entry"] if e["resource"]["resourceType"] == kind][rank]
-    return found
-
-
-def head(value: Json) -> Json:
-    """The Composition."""
-    return of(value, "Composition")
 
 
 def without(resource: Json, *keys: str) -> None:

@@ -3,44 +3,23 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
-from gateway import tenants
 from gateway.context import Gateway
-from gateway.journey.cause import cause_of
-from gateway.journey.record import move
-from gateway.journey.states import CauseCode, Delivery
 from gateway.store.tables import deliveries
-from gateway.store.tables import tenants as tenant_rows
-from tests.support.console import NOW
-from tests.unit.gateway.conftest import HandClock, Intakes, unqualified
+from tests.support.console import give_up, intakes_of
+from tests.unit.gateway.conftest import unqualified
 from tests.unit.gateway.console.conftest import People, csrf_of
 
 
 @pytest.fixture(scope="module")
 def stuck(gateway: Gateway) -> str:
     """One document held for its identity, one given up; gives the delivery given up."""
-    tenant = gateway.store.read_now(
-        lambda c: tenants.tenant(c, c.execute(select(tenant_rows.c.id).limit(1)).scalar_one())
-    )
-    assert tenant is not None
-    hand = HandClock()
-    hand.at = NOW
-    intakes = Intakes(gateway.store, gateway.vault, tenant, hand)
+    intakes = intakes_of(gateway)
     intakes.take(intakes.request(unqualified(1)))
     given_up = intakes.take(intakes.request())
 
-    def give_up(connection: Connection) -> str:
-        row = connection.execute(
-            select(deliveries).where(
-                deliveries.c.document_id == given_up.document_id, deliveries.c.destination == "dmp"
-            )
-        ).one()
-        cause = cause_of(CauseCode.TOO_MANY_ATTEMPTS)
-        move(connection, gateway.vault, row, Delivery.DEAD_LETTER, at=NOW, by="test", cause=cause)
-        return str(row.id)
-
-    return gateway.store.write_now(give_up)
+    return gateway.store.write_now(lambda c: give_up(c, gateway, str(given_up.document_id)))
 
 
 def test_what_is_stuck_is_grouped_by_cause_and_sent_again(people: People, gateway: Gateway, stuck: str) -> None:
